@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-2.1-or-later */
+/*
+ * The only contract between the programs in bpf/ and the daemon.
+ *
+ * Every structure here is laid out by hand: fixed-width members, explicit padding, no implicit
+ * holes. Padding is zero: keys are compared bytewise. Addresses are 16 bytes in network byte order; an
+ * IPv4 address a.b.c.d is stored as ::ffff:a.b.c.d. Ports are in host byte order unless said otherwise.
+ * Times are CLOCK_MONOTONIC nanoseconds (bpf_ktime_get_ns).
+ *
+ * CGP_ABI_VERSION changes whenever the meaning or layout of anything in this file changes.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define CGP_ABI_VERSION 1
+
+/* Hooks, in the order in which they are attached and in which a change that tightens is published:
+ * who made a socket must be known before its first packet, and a refusal by errno must come before a
+ * silent drop. A change that loosens goes the other way round. */
+#define CGP_HOOK_SOCK_CREATE 0
+#define CGP_HOOK_SOCK_OPS    1
+#define CGP_HOOK_CONNECT4    2
+#define CGP_HOOK_CONNECT6    3
+#define CGP_HOOK_SENDMSG4    4
+#define CGP_HOOK_SENDMSG6    5
+#define CGP_HOOK_EGRESS      6
+#define CGP_HOOK_INGRESS     7
+#define CGP_N_HOOKS          8
+
+/* Direction of a conversation: who opened it. Values of cgp_event.direction and of rules. */
+#define CGP_DIR_OUT 0
+#define CGP_DIR_IN  1
+
+/* What is remembered of a conversation. 0 must stay "nobody saw it". */
+#define CGP_OPENER_UNKNOWN      0
+#define CGP_OPENER_OUT          1
+#define CGP_OPENER_IN           2
+#define CGP_OPENER_IN_MULTICAST 3 /* the opening packet was sent to a multicast address of ours */
+
+/* Views: one classifier each. OUT: remote address and remote port. IN: remote address and local port.
+ * IN_MULTICAST: as IN, for packets whose destination is a multicast address (there "from multicast"
+ * holds). */
+#define CGP_VIEW_OUT          0
+#define CGP_VIEW_IN           1
+#define CGP_VIEW_IN_MULTICAST 2
+#define CGP_N_VIEWS           3
+
+/* Verdict actions. 0 is no verdict: what reads it fails closed. */
+#define CGP_ACTION_NONE  0
+#define CGP_ACTION_ALLOW 1
+#define CGP_ACTION_DENY  2
+#define CGP_ACTION_NEVER 3
+
+/* Modes, in cgp_config.mode. 0 is no mode: treated as ENFORCE. */
+#define CGP_MODE_ENFORCE 1
+#define CGP_MODE_AUDIT   2
+#define CGP_MODE_OFF     3
+
+/* cgp_config.features: what the policy can do at all; the verifier deletes code for what is absent. */
+#define CGP_FEATURE_OPEN \
+        (1U << 0) /* no verdict of any view denies: nothing to look up or remember */
+#define CGP_FEATURE_NEVER_OUT (1U << 1) /* view OUT has a NEVER: in-conversations must ask it too */
+#define CGP_FEATURE_NEVER_IN \
+        (1U << 2) /* views IN/IN_MULTICAST have a NEVER: out-conversations ask too */
+
+/* Rule numbers: stable within a subject for as long as the rule exists. Below CGP_RULE_FIRST they are
+ * reserved for what no written rule decides. */
+#define CGP_RULE_NONE           0
+#define CGP_RULE_DEFAULT_OUT    1
+#define CGP_RULE_DEFAULT_IN     2
+#define CGP_RULE_UNPARSABLE_OUT 3 /* egress packet that cannot be judged by its bytes */
+#define CGP_RULE_UNPARSABLE_IN  4 /* ingress packet, likewise */
+#define CGP_RULE_CONTROL        5 /* built in: neighbour discovery, MLD, ICMP errors of the kernel */
+#define CGP_RULE_BROKEN         6 /* a table look-up missed: fails closed */
+#define CGP_RULE_FIRST          16
+#define CGP_MAX_RULES           4096 /* rule numbers are < CGP_RULE_FIRST + CGP_MAX_RULES */
+
+#define CGP_MAX_SUBJECTS 4096 /* subject numbers are 1..CGP_MAX_SUBJECTS-1 */
+#define CGP_MAX_COUNTERS \
+        65536 /* slots of the counter map, shared by all subjects; slot 0 is unused */
+
+/* Classifier tables: one array map of one element that user space fills by mmap before the programs
+ * are loaded. Layout, every part 8-byte aligned, offsets in bytes from the start:
+ *   verdicts  n_verdicts * struct cgp_verdict
+ *   nodes     n_nodes * 256 * __u16
+ *   matrix    n_cells * __u16
+ *
+ * A walk starts from a root, which is an entry. An entry with CGP_ENTRY_LEAF set holds a class (15 bits);
+ * without it a node number: the next key byte selects one of the node's 256 entries. Leaves are pushed, so
+ * a walk ends at a leaf at the latest after the last key byte:
+ *   IPv4: view.root4, 4 bytes; IPv6: view.root6, 16 bytes -> address class
+ *   protocol and port: view.root_proto, 3 bytes (protocol, port high, port low) -> port class; the port
+ *   is 0 for protocols that have none.
+ * matrix[view.matrix + address_class * view.n_port_classes + port_class] is a verdict index. */
+#define CGP_ENTRY_LEAF     0x8000U
+#define CGP_ENTRY_MASK     0x7fffU
+#define CGP_MAX_NODES      32768
+#define CGP_MAX_CELLS      (4U * 1024 * 1024)
+#define CGP_MAX_VERDICTS   16384
+#define CGP_MAX_TABLE_SIZE (32U * 1024 * 1024)
+
+struct cgp_verdict {
+        __u32 counter; /* slot in the counter map */
+        __u16 rule;    /* rule number, CGP_RULE_* */
+        __u8 action;   /* CGP_ACTION_* */
+        __u8 _pad;
+};
+
+struct cgp_view {
+        __u32 root4;
+        __u32 root6;
+        __u32 root_proto;
+        __u32 matrix; /* index of this view's first cell */
+        __u32 n_address_classes;
+        __u32 n_port_classes;
+};
+
+/* Frozen read-only data of a program instance. */
+struct cgp_config {
+        __u32 abi_version;
+        __u32 subject;
+        __u64 generation;
+        __u32 features; /* CGP_FEATURE_* */
+        __u32 mode;     /* CGP_MODE_* */
+        __u32 n_verdicts;
+        __u32 n_nodes;
+        __u32 n_cells;
+        __u32 nodes;  /* byte offset */
+        __u32 matrix; /* byte offset */
+        __u32 table_size;
+        struct cgp_view view[CGP_N_VIEWS];
+        struct cgp_verdict unparsable_out;
+        struct cgp_verdict unparsable_in;
+        struct cgp_verdict control; /* the built-in rule's counter; always ALLOW */
+        struct cgp_verdict broken;  /* always DENY */
+};
+
+/* One element per CPU of map cgp_counters. A packet counts in exactly one member group. */
+struct cgp_counter {
+        __u64 packets; /* passed; a GSO packet counts as its segments */
+        __u64 bytes;   /* passed, from the network header on */
+        __u64 blocked; /* packets dropped and system calls refused */
+        __u64 would;   /* as blocked, in mode audit: let pass */
+};
+
+/* cgp_stats, one per-CPU array for all subjects. */
+#define CGP_STAT_FLOWS_INSERTED 0 /* entries ever added to cgp_flows */
+#define CGP_STAT_FLOWS_REFUSED  1 /* an entry could not be added: the packet was dropped */
+#define CGP_STAT_EVENTS_LOST    2 /* no reader, or its buffer was full */
+#define CGP_STAT_UNITEMISED \
+        3 /* denials counted in their rule but not in cgp_denials (map failure) */
+#define CGP_N_STATS 4
+
+/* Per-socket storage (cgp_sk, BPF_F_CLONE: an accepted socket starts with a copy of its listener's). */
+struct cgp_sk {
+        __u64 netns_cookie;
+        __u32 pid; /* thread group that made the socket; 0: unknown */
+        __u32 uid;
+        char comm[16];
+        __u8 created; /* 1: made under a cgpolicy program, so not older than the attachment */
+        __u8 opener;  /* CGP_OPENER_*, TCP and connected sockets only */
+        __u8 _pad[6];
+};
+
+/* The memory of a UDP, UDP-Lite, SCTP or ICMP echo conversation (map cgp_flows, LRU). */
+struct cgp_flow_key {
+        __u32 subject;
+        __u16 local_port; /* ICMP echo: the identifier */
+        __u16 remote_port;
+        __u8 remote[16];
+        __u8 protocol;
+        __u8 _pad[3];
+};
+
+struct cgp_flow {
+        __u64 seen;  /* last packet, refreshed at most once a second */
+        __u8 opener; /* CGP_OPENER_*, never UNKNOWN */
+        __u8 _pad[7];
+};
+
+#define CGP_FLOW_IDLE_NSEC (180ULL * 1000 * 1000 * 1000)
+
+/* An event record, the payload of a perf sample. */
+#define CGP_EVENT_DENIED 1 /* blocked */
+#define CGP_EVENT_WOULD  2 /* mode audit: would have been blocked */
+
+struct cgp_event {
+        __u16 version; /* CGP_ABI_VERSION */
+        __u16 type;    /* CGP_EVENT_* */
+        __u32 size;    /* sizeof(struct cgp_event) */
+        __u64 time;
+        __u64 epoch; /* when counting of this cause began */
+        __u64 total; /* denials of this cause since epoch, this one included */
+        __u64 generation;
+        __u32 subject;
+        __u32 pid; /* 0: unknown */
+        __u32 uid; /* meaningful when pid is not 0 */
+        __u32 ifindex;
+        char comm[16];
+        __u8 local[16];
+        __u8 remote[16];
+        __u16 local_port; /* ICMP: type << 8 | code in local_port, echo identifier in remote_port */
+        __u16 remote_port;
+        __u16 rule;
+        __u8 hook;
+        __u8 direction; /* CGP_DIR_* of the conversation */
+        __u8 protocol;
+        __u8 _pad[7];
+};
+
+/* The last denials (map cgp_denials, LRU): same rule, direction, protocol, peer and port are one cause.
+ * total only grows. reported is total at the last event that a reader got; what lies between is flushed
+ * by the daemon, which keeps its own account in map cgp_flushed (never touched by programs). */
+struct cgp_denial_key {
+        __u32 subject;
+        __u16 rule;
+        __u16 port; /* out: remote port; in: local port; ICMP: type << 8 | code */
+        __u8 remote[16];
+        __u8 direction;
+        __u8 protocol;
+        __u8 type; /* CGP_EVENT_* */
+        __u8 _pad[5];
+};
+
+struct cgp_denial {
+        __u64 total;
+        __u64 reported;
+        __u64 last_event; /* when an event was last sent for it; 0: never */
+        struct cgp_event first;
+};
+
+struct cgp_flushed {
+        __u64 epoch;
+        __u64 total;
+};
+
+/* An event of one cause is sent at most once per this time; the rest is counted as suppressed. */
+#define CGP_DENIAL_WINDOW_NSEC (1000ULL * 1000 * 1000)
+
+/* Token bucket per subject: events of different causes. */
+#define CGP_EVENT_BURST       50
+#define CGP_EVENTS_PER_SECOND 10
+
+/* At most one wake-up of the reader per this time; records in between wait for its timer. */
+#define CGP_WAKE_NSEC (200ULL * 1000 * 1000)
+
+/* What the daemon wrote about the hooks of a subject (map cgp_records), so that a restarted daemon can
+ * tell which image each hook carries: the hook's link reports a program id, which is that of cur or next. */
+struct cgp_record_hook {
+        __u64 cur_hash;
+        __u64 next_hash;
+        __u32 cur_prog_id;
+        __u32 next_prog_id;
+};
+
+struct cgp_record {
+        __u32 abi_version;
+        __u32 subject;
+        __u64 cgroup_id;
+        struct cgp_record_hook hook[CGP_N_HOOKS];
+};
+
+/* __sk_buff.cb in BPF_PROG_TEST_RUN. A live packet always arrives with cb zero (the kernel clears it for
+ * programs that read it), so nothing on the wire can set this mark. */
+#define CGP_DRY_RUN \
+        0x43475059U /* cb[0] in: judge only, count and report nothing, remember nothing */
+/* cb[1] in: CGP_OPENER_* to assume for the conversation; UNKNOWN: the packet opens it.
+ * cb[2] out: rule number; cb[3] out: action. */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Bytes to model. Pure: what the host knows (names of services) the caller hands in.
+ *
+ * Grammar of a rule:
+ *   rule   := verdict body
+ *   body   := [dir] [what] [("to"|"from") peer ("," peer)*] ["via" iface]      (not empty)
+ *   dir    := "in" | "out" | "bind"
+ *   what   := "any" | proto | proto "/" ports | service
+ *   ports  := port | port "-" port | ports "," ports
+ *   proto  := tcp | udp | udplite | sctp | icmp | icmpv6 | 0-255
+ *   peer   := ADDR[/LEN] | ADDR-ADDR | @list | any | localhost | link-local | multicast | broadcast
+ *             | lan | internet
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "policy/diag.h"
+#include "policy/model.h"
+
+/* Looks a service name up. For each protocol that has it, calls back add(protocol, port). Returns the
+ * number of calls, or -ENOENT when no protocol has it. */
+typedef struct PolicyServices {
+        int (*lookup)(void *userdata, const char *name, PolicyService *services, size_t n_max);
+        void *userdata;
+} PolicyServices;
+
+/* Parses a body. path, line and column say where its first byte stands (path NULL: command line); path is
+ * borrowed and must outlive the rule. services may be NULL: then a service name is an error.
+ * On failure *ret is untouched and diags (may be NULL) has at least one error:
+ * -EINVAL malformed, -E2BIG a limit, -EOPNOTSUPP recognised but not in this release (bind, via, lan,
+ * internet, broadcast, @list), -ENOMEM. */
+int policy_parse_body(PolicyVerdict verdict, const char *body, const char *path, unsigned line,
+        unsigned column, const PolicyServices *services, PolicyDiags *diags,
+        PolicyRule **ret) _warn_unused_result_;
+
+/* As policy_parse_body() for a whole rule, "allow out tcp/443". */
+int policy_parse_rule(const char *text, const char *path, unsigned line, unsigned column,
+        const PolicyServices *services, PolicyDiags *diags, PolicyRule **ret) _warn_unused_result_;
+
+/* Parses a policy file or profile. Strict: one JSON object, UTF-8, no duplicate or unknown key, no NaN or
+ * Infinity, no number out of range, bounded depth and size, nothing after the end. All errors of a file are
+ * collected, as far as one does not hide another. Warnings (a duplicate rule, a rule that another covers)
+ * are no failure. On failure *ret is untouched. Errors as policy_parse_body(). */
+int policy_parse_file(const char *path, const char *bytes, size_t size,
+        const PolicyServices *services, PolicyDiags *diags, PolicyFile **ret) _warn_unused_result_;
+
+/* The names of the shipped profiles, NULL-terminated, and their text; NULL for an unknown name. */
+extern const char *const policy_builtin_profiles[];
+const char *policy_builtin_profile(const char *name);

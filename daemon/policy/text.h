@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Model to text: the one form in which rules and files are printed and stored. */
+#pragma once
+
+#include "policy/model.h"
+
+/* The canonical body: "in tcp/80,443 from 10.0.0.0/8,localhost", "out any", "tcp/443" (both directions).
+ * Direction (unless both), what (unless any), peers (unless any); never empty: at the least "any".
+ * Parsing it gives the same rule again, also on a host that lacks the service names it was written with.
+ * Owned; NULL without memory. */
+char *policy_rule_to_body(const PolicyRule *rule);
+
+/* The rule as the tool echoes it: one line per direction, everything spelled out, no trailing newline:
+ * "allow in tcp/443 from any" and "allow out tcp/443 to any". Owned; NULL without memory. */
+char *policy_rule_to_expanded(const PolicyRule *rule);
+
+/* Canonical JSON of a file: keys in a fixed order, rules as objects {"allow": body, "id":, "comment":}, one
+ * per line, ends with a newline. Parsing it gives an equal file. Owned; NULL without memory. */
+char *policy_file_to_json(const PolicyFile *file);
+
+/* "2001:db8::1" or "10.0.0.1" of a 16-byte address (IPv4 as v4-mapped). buf holds INET6_ADDRSTRLEN.
+ * Returns buf. */
+char *policy_address_to_string(const uint8_t address[16], char *buf);
+
+/* The inverse: accepts IPv4, IPv6 and v4-mapped IPv6. -EINVAL. */
+int policy_address_from_string(const char *s, uint8_t ret[16]) _warn_unused_result_;
+
+/* "tcp", "icmpv6", or the number. buf holds 8 bytes. Returns buf or a static string. */
+const char *policy_protocol_to_string(int protocol, char buf[8]);
+
+/* A name of the grammar or 0-255. Returns the protocol or -EINVAL. */
+int policy_protocol_from_string(const char *s);
