@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Which Debian packages the scripts need, and how they are had. Sourced by bash scripts; changes nothing
 # by being sourced. What is installed already is only looked at: then neither root nor a network is needed.
+# shellcheck shell=bash disable=SC2034
 
 packages_build=(gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang bpftool libbpf-dev
         libelf-dev zlib1g-dev libsystemd-dev libjson-c-dev libcmocka-dev)
