@@ -2,14 +2,14 @@
 /* Names of the bus interface, shared with the command. The text of the interface is in API.md. */
 #pragma once
 
-#define CGPOLICY_BUS_NAME        "org.cgpolicy1"
-#define CGPOLICY_PATH            "/org/cgpolicy1"
-#define CGPOLICY_UNIT_PATH       "/org/cgpolicy1/unit"
-#define CGPOLICY_MANAGER         "org.cgpolicy1.Manager"
-#define CGPOLICY_UNIT            "org.cgpolicy1.Unit"
+#define CGPOLICY_BUS_NAME  "org.cgpolicy1"
+#define CGPOLICY_PATH      "/org/cgpolicy1"
+#define CGPOLICY_UNIT_PATH "/org/cgpolicy1/unit"
+#define CGPOLICY_MANAGER   "org.cgpolicy1.Manager"
+#define CGPOLICY_UNIT      "org.cgpolicy1.Unit"
 
 /* The socket of a private daemon, below its directory. */
-#define CGPOLICY_PRIVATE_SOCKET  "bus"
+#define CGPOLICY_PRIVATE_SOCKET "bus"
 
 #define CGPOLICY_ERROR(name)           "org.cgpolicy1.Error." name
 #define CGPOLICY_ERROR_NO_SUCH_UNIT    CGPOLICY_ERROR("NoSuchUnit")
