@@ -68,7 +68,7 @@ def read_tap(summary, name, output):
 
 def read_result(summary, name, protocol, result):
     stdout = result.get("stdout") or ""
-    stderr = result.get("stderr") or ""
+    stderr = [line for line in (result.get("stderr") or "").splitlines() if line.strip()]
     n_failed = len(summary.failed)
     wrong = None
     if protocol == "tap":
@@ -78,7 +78,7 @@ def read_result(summary, name, protocol, result):
         elif result["returncode"] != 0 and (result["returncode"] < 0 or len(summary.failed) == n_failed):
             wrong = f"ended with {result['returncode']}" + (f" ({wrong})" if wrong else "")
     elif result["result"] == "SKIP":
-        text = (stdout + stderr).strip().splitlines()
+        text = [line for line in stdout.splitlines() if line.strip()] + stderr
         summary.skipped.append((name, text[-1] if text else "no reason given"))
     elif result["result"] in ("OK", "EXPECTEDFAIL"):
         summary.passed += 1
@@ -87,8 +87,10 @@ def read_result(summary, name, protocol, result):
     if wrong:
         tail = (stdout.splitlines()[-60:] if len(summary.failed) == n_failed else []) + [wrong]
         summary.failed.append((name, tail))
-    if len(summary.failed) > n_failed and stderr.strip():
-        summary.failed[-1][1].extend(["stderr:"] + stderr.splitlines()[-60:])
+    # meson adds a last line of its own on the exit code.
+    stderr = [line for line in stderr if not line.startswith("(test program exited with")]
+    if len(summary.failed) > n_failed and stderr:
+        summary.failed[-1][1].extend(["stderr:"] + stderr[-60:])
 
 
 def read_expected(path):
