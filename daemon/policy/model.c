@@ -9,6 +9,7 @@
 
 #include "cgp-abi.h"
 #include "util/macro.h"
+#include "util/strv.h"
 
 #define N_RANKS (2U * _POLICY_LAYER_MAX)
 
@@ -108,35 +109,10 @@ static int copy_string(const char *s, char **ret) {
         return 0;
 }
 
-static void strings_free(char **strings) {
-        if (!strings)
-                return;
-        for (char **s = strings; *s; s++)
-                free(*s);
-        free(strings);
-}
-
-static int strings_copy(char *const *strings, char ***ret) {
-        size_t n = 0;
-        char **copy;
-
-        if (!strings) {
-                *ret = NULL;
-                return 0;
-        }
-        while (strings[n])
-                n++;
-        copy = calloc(n + 1, sizeof(*copy));
-        if (!copy)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                copy[i] = strdup(strings[i]);
-                if (!copy[i]) {
-                        strings_free(copy);
-                        return -ENOMEM;
-                }
-        }
-        *ret = copy;
+static int copy_strings(char *const *strings, char ***ret) {
+        if (strings)
+                return strv_copy(strings, ret);
+        *ret = NULL;
         return 0;
 }
 
@@ -228,8 +204,8 @@ PolicyFile *policy_file_free(PolicyFile *file) {
         for (size_t i = 0; i < file->n_rules; i++)
                 policy_rule_free(file->rules[i]);
         free(file->rules);
-        strings_free(file->match.units);
-        strings_free(file->match.not_units);
+        strv_free(file->match.units);
+        strv_free(file->match.not_units);
         free(file->name);
         free(file->profile);
         free(file->path);
@@ -264,8 +240,8 @@ int policy_file_copy(const PolicyFile *file, PolicyFile **ret) {
         copy->profile_source = source_move(file->profile_source, copy->path);
         if (copy_string(file->name, &copy->name) < 0 ||
                 copy_string(file->profile, &copy->profile) < 0 ||
-                strings_copy(file->match.units, &copy->match.units) < 0 ||
-                strings_copy(file->match.not_units, &copy->match.not_units) < 0)
+                copy_strings(file->match.units, &copy->match.units) < 0 ||
+                copy_strings(file->match.not_units, &copy->match.not_units) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < file->n_rules; i++) {
                 _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;

@@ -6,11 +6,15 @@
  *   rule   := verdict body
  *   body   := [dir] [what] [("to"|"from") peer ("," peer)*] ["via" iface]      (not empty)
  *   dir    := "in" | "out" | "bind"
- *   what   := "any" | proto | proto "/" ports | service
+ *   what   := "any" | protos | service
+ *   protos := proto ["/" ports] ("+" proto ["/" ports])*
  *   ports  := port | port "-" port | ports "," ports
  *   proto  := tcp | udp | udplite | sctp | icmp | icmpv6 | 0-255
  *   peer   := ADDR[/LEN] | ADDR-ADDR | @list | any | localhost | link-local | multicast | broadcast
  *             | lan | internet
+ * Words are separated by spaces; commas may have spaces around them. A service stands for every protocol
+ * that has it; written out it is protos: "tcp/443+udp/443". Ports and peers stay as they were written,
+ * sorted and without repetitions: nothing is merged, because the narrower range and the longer prefix win.
  */
 #pragma once
 
@@ -19,8 +23,9 @@
 #include "policy/diag.h"
 #include "policy/model.h"
 
-/* Looks a service name up. For each protocol that has it, calls back add(protocol, port). Returns the
- * number of calls, or -ENOENT when no protocol has it. */
+/* Looks a service name up among tcp, udp, udplite and sctp: one element for each protocol that has it.
+ * Returns how many there are, of which at most n_max are filled in, or -ENOENT when no protocol has it.
+ * Another errno makes the rule an error. */
 typedef struct PolicyServices {
         int (*lookup)(void *userdata, const char *name, PolicyService *services, size_t n_max);
         void *userdata;
