@@ -20,7 +20,8 @@ EventCoalescer *event_coalescer_free(EventCoalescer *c);
 DEFINE_CLEANUP(EventCoalescer *, event_coalescer_freep, event_coalescer_free);
 
 /* Adds an event (1 + suppressed denials) at monotonic time now. Returns 1 and fills *ret when there is
- * something to tell now, 0 when it waits. When full, the oldest waiting cause is told early: then too 1. */
+ * something to tell now, 0 when it waits. When full, a cause with nothing to tell is forgotten; if all are
+ * waiting, the oldest of them is told early (1, and *ret is of that one) and the new one is due at once. */
 int event_coalescer_add(EventCoalescer *c, const Event *event, const struct cgp_denial_key *key,
         uint64_t now_usec, EventSummary *ret);
 

@@ -34,7 +34,8 @@ typedef struct Event {
 void event_get_key(const struct cgp_event *record, struct cgp_denial_key *ret);
 
 /* Checks size, version, type and every field's range; converts the time with the given offset (realtime
- * minus monotonic, nanoseconds). suppressed and missed are left 0. -EBADMSG: not a valid record. */
+ * minus monotonic, nanoseconds). suppressed and missed are left 0. size may exceed the record by the up to
+ * 7 bytes with which the kernel pads a sample. -EBADMSG: not a valid record. */
 int event_decode(const void *bytes, size_t size, int64_t realtime_offset_nsec,
         Event *ret) _warn_unused_result_;
 
@@ -61,16 +62,25 @@ typedef struct EventContext {
 } EventContext;
 
 /* One JSON object, no newline inside or after: time subject direction protocol local remote pid comm uid
- * hook rule suppressed, then generation, action ("denied" or "would-deny"), suggest, missed (only if
- * true). time is RFC 3339 UTC with microseconds; local and remote are "ADDR:PORT", IPv6 in brackets, only
- * the address where the protocol has no ports (ICMP gets "icmp-type" and "icmp-code" beside); pid, uid and
- * comm are null when unknown. Owned; NULL without memory. */
+ * hook rule suppressed, then generation, action ("denied" or "would-deny"), rule-text, suggest, missed
+ * (only if true). time is RFC 3339 UTC with microseconds; local and remote are "ADDR:PORT", IPv6 in
+ * brackets, only the address where the protocol has no ports (ICMP gets "icmp-type" and "icmp-code" after
+ * remote); pid, uid and comm are null when unknown, so is what the context does not have, except that the
+ * id of a reserved rule is known here. rule-text is cut, with "...", when it is longer than 1024 bytes.
+ * Owned; NULL without memory. */
 char *event_to_json(const Event *event, const EventContext *context);
 
-/* The body that would allow this: "out tcp/443 to 192.0.2.1". buf holds 128 bytes. Returns buf. */
+/* The body that would allow this: "out tcp/443 to 192.0.2.1"; "" when no rule could (packets that cannot be
+ * parsed, broken tables). Whether a never rule stands in the way, the caller knows. buf holds
+ * EVENT_SUGGEST_MAX bytes. Returns buf. */
+#define EVENT_SUGGEST_MAX 128U
 char *event_suggest(const Event *event, char *buf);
 
 /* "default.out", "unparsable.in", ... for numbers below CGP_RULE_FIRST; NULL otherwise. */
 const char *event_reserved_rule_id(uint16_t rule);
 
-const char *event_hook_to_string(unsigned hook); /* "ingress", "egress", "connect4", ... */
+const char *event_hook_to_string(unsigned hook); /* "ingress", "connect4", ...; NULL: no hook */
+
+/* What the two port fields of a record mean. Neither: nothing. */
+bool event_protocol_is_icmp(unsigned protocol);
+bool event_protocol_has_ports(unsigned protocol);
