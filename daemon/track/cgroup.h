@@ -12,6 +12,10 @@
  * root is the namespace's root wins. -ENOENT: not mounted. Owned. */
 int cgroup_find_mount(char **ret) _warn_unused_result_;
 
+/* All mount points of cgroup2 in the text of a mountinfo file, those whose root is "/" first, else in the order
+ * of the text. Pure. -ENOENT: none. Owned. */
+int cgroup_parse_mounts(const char *mountinfo, char ***ret) _warn_unused_result_;
+
 /* The id that links report for this directory (an open fd of it): its 64-bit inode number. */
 int cgroup_get_id(int cgroup_fd, uint64_t *ret) _warn_unused_result_;
 
@@ -19,7 +23,8 @@ int cgroup_get_id(int cgroup_fd, uint64_t *ret) _warn_unused_result_;
  * '-', not a file that cgroupfs itself may make (cgroup.*, memory.*, ...: no dot-prefixed controller name)? */
 bool cgroup_name_is_valid(const char *name);
 
-/* Makes the directory name below parent_fd and opens it. With exclusive, -EEXIST if it is there. */
+/* Makes the directory name below parent_fd and opens it. With exclusive, -EEXIST if it is there. -EINVAL: not
+ * a valid name. */
 int cgroup_create(
         int parent_fd, const char *name, bool exclusive, int *ret_fd) _warn_unused_result_;
 
@@ -31,11 +36,17 @@ int cgroup_remove(int parent_fd, const char *name) _warn_unused_result_;
 int cgroup_is_populated(int cgroup_fd) _warn_unused_result_;
 
 /* Kills every process in it and below: cgroup.kill, or signal by signal where the kernel has none (<5.14);
- * returns when the signals are sent, not when the processes are gone. */
+ * returns when the signals are sent, not when the processes are gone. -ENODEV: the cgroup was removed. */
 int cgroup_kill(int cgroup_fd) _warn_unused_result_;
 
+/* The second way of cgroup_kill(), for it and its test: freezes, signals, thaws. Blocks for up to 250 ms.
+ * -EAGAIN: everything was signalled, but a process that did not stand still in time may have forked. */
+int cgroup_kill_by_signal(int cgroup_fd) _warn_unused_result_;
+
 /* Watches "populated". The callback comes from the event loop after each change with the state then read
- * (0, 1, or -ENODEV when the cgroup is gone); it may free the watch. */
+ * (0, 1, or -ENODEV when the cgroup is gone: then for the last time; another negative errno: it could not
+ * be read); it may free the watch. A state may come twice: what lay between was too short to be seen. What
+ * the state is at the begin, the caller asks after this. cgroup_fd is not kept. -ENODEV: already gone. */
 typedef struct CgroupWatch CgroupWatch;
 typedef void (*CgroupWatchCallback)(void *userdata, int populated);
 

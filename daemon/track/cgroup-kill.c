@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Killing a cgroup, also where the kernel has no cgroup.kill (before 5.14). There, a process that forks while
+ * the others are signalled would escape, so all are frozen first; a frozen process dies from SIGKILL as
+ * others do. Frozen ones cannot exit either, so an id that was read is still theirs when it is used.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include "track/cgroup-private.h"
+#include "track/cgroup.h"
+#include "util/io.h"
+#include "util/macro.h"
+#include "util/strv.h"
+#include "util/time.h"
+
+#define PROCS_MAX       (64U * 1024 * 1024)
+#define FREEZE_MSEC_MAX 250U
+
+static int cgroup_write(int cgroup_fd, const char *file, const char *value) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = openat(cgroup_fd, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        return io_write_all(fd, value, strlen(value));
+}
+
+/* A removed cgroup has no files, or files that say -ENODEV. */
+static bool cgroup_error_is_gone(int r) {
+        return r == -ENOENT || r == -ENODEV;
+}
+
+/* Waits until every process stands still, or none is left. -EAGAIN: one takes too long (it waits for a disk,
+ * say). */
+static int cgroup_wait_frozen(int events_fd) {
+        uint64_t end = time_now_usec(CLOCK_MONOTONIC) + FREEZE_MSEC_MAX * USEC_PER_MSEC;
+
+        for (;;) {
+                struct pollfd p = { .fd = events_fd, .events = POLLPRI };
+                uint64_t now;
+                int r;
+
+                r = cgroup_read_event(events_fd, "frozen");
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                r = cgroup_read_event(events_fd, "populated");
+                if (r <= 0)
+                        return r;
+
+                now = time_now_usec(CLOCK_MONOTONIC);
+                if (now >= end)
+                        return -EAGAIN;
+                if (poll(&p, 1, (int)((end - now) / USEC_PER_MSEC) + 1) < 0 && errno != EINTR)
+                        return -errno;
+        }
+}
+
+/* Signals the processes of this one cgroup. */
+static int cgroup_signal_procs(int cgroup_fd) {
+        _cleanup_free_ char *procs = NULL;
+        char *rest, *line;
+        int r, failure = 0;
+
+        r = io_read_file(cgroup_fd, "cgroup.procs", PROCS_MAX, &procs, NULL);
+        if (r < 0)
+                return cgroup_error_is_gone(r) ? 0 : r;
+
+        rest = procs;
+        while ((line = strsep(&rest, "\n"))) {
+                char *end;
+                long pid;
+
+                if (*line == '\0')
+                        continue;
+                errno = 0;
+                pid = strtol(line, &end, 10);
+                if (errno != 0 || *end != '\0' || pid < 0 || pid > INT_MAX)
+                        return -EBADMSG;
+                /* 0 stands for a process that our pid namespace cannot name; kill() takes it for us. */
+                if (pid == 0)
+                        failure = -EPERM;
+                else if (kill((pid_t)pid, SIGKILL) < 0 && errno != ESRCH)
+                        failure = -errno;
+        }
+        return failure;
+}
+
+static int cgroup_push_children(int cgroup_fd, const char *path, char ***todo) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = openat(cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return cgroup_error_is_gone(-errno) ? 0 : -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void)TAKE_FD(fd);
+
+        for (;;) {
+                struct dirent *entry;
+                char *child = NULL;
+
+                errno = 0;
+                entry = readdir(dir);
+                if (!entry)
+                        return -errno;
+                if (entry->d_type != DT_DIR || streq(entry->d_name, ".") ||
+                        streq(entry->d_name, ".."))
+                        continue;
+                if (asprintf(&child, "%s/%s", path, entry->d_name) < 0)
+                        return -ENOMEM;
+                r = strv_push(todo, &child);
+                if (r < 0) {
+                        free(child);
+                        return r;
+                }
+        }
+}
+
+/* Signals in the whole tree, going on after a failure. -ENAMETOOLONG: nested deeper than a path can say. */
+static int cgroup_signal_tree(int cgroup_fd) {
+        _cleanup_(strv_freep) char **todo = NULL;
+        int r, failure = 0;
+        size_t n;
+
+        r = strv_extend(&todo, ".");
+        if (r < 0)
+                return r;
+        while ((n = strv_length(todo)) > 0) {
+                _cleanup_free_ char *path = TAKE_PTR(todo[n - 1]);
+                _cleanup_close_ int fd = -EBADF;
+
+                fd = openat(cgroup_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (fd < 0) {
+                        if (!cgroup_error_is_gone(-errno))
+                                failure = -errno;
+                        continue;
+                }
+                r = cgroup_signal_procs(fd);
+                if (r < 0)
+                        failure = r;
+                r = cgroup_push_children(fd, path, &todo);
+                if (r < 0)
+                        failure = r;
+        }
+        return failure;
+}
+
+int cgroup_kill_by_signal(int cgroup_fd) {
+        _cleanup_close_ int events_fd = -EBADF;
+        int r, frozen, thawed;
+
+        events_fd = cgroup_open_events(cgroup_fd);
+        if (events_fd < 0)
+                return events_fd;
+        r = cgroup_write(cgroup_fd, "cgroup.freeze", "1");
+        if (r < 0)
+                return r == -ENOENT ? -ENODEV : r;
+
+        frozen = cgroup_wait_frozen(events_fd);
+        r = cgroup_signal_tree(cgroup_fd);
+        thawed = cgroup_write(cgroup_fd, "cgroup.freeze", "0");
+        if (cgroup_error_is_gone(thawed) || cgroup_error_is_gone(frozen))
+                return -ENODEV;
+        if (r < 0)
+                return r;
+        return thawed < 0 ? thawed : frozen;
+}
+
+int cgroup_kill(int cgroup_fd) {
+        int r;
+
+        r = cgroup_write(cgroup_fd, "cgroup.kill", "1");
+        /* No such file: an old kernel, or no such cgroup any more. */
+        return r == -ENOENT ? cgroup_kill_by_signal(cgroup_fd) : r;
+}
