@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Numbering of equal blobs: one array of blobs and one open-addressed index of it. */
+#include "policy/intern.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "util/hash.h"
+#include "util/macro.h"
+
+#define SLOTS_MIN 64U
+
+void intern_done(Intern *intern) {
+        free(intern->blobs);
+        free(intern->slots);
+        *intern = (Intern){ .blob_size = intern->blob_size };
+}
+
+/* The slot of an equal blob, or the free one where it belongs. */
+static uint32_t *intern_find_slot(const Intern *intern, const void *blob) {
+        size_t i = hash64(blob, intern->blob_size, 0) & (intern->n_slots - 1);
+
+        for (;; i = (i + 1) & (intern->n_slots - 1)) {
+                uint32_t *slot = &intern->slots[i];
+
+                if (*slot == 0 ||
+                        memcmp(intern_get(intern, *slot - 1), blob, intern->blob_size) == 0)
+                        return slot;
+        }
+}
+
+static int intern_grow_slots(Intern *intern) {
+        _cleanup_free_ uint32_t *old = NULL;
+        size_t n = intern->n_slots > 0 ? intern->n_slots * 2 : SLOTS_MIN;
+        uint32_t *slots = calloc(n, sizeof(*slots));
+
+        if (!slots)
+                return -ENOMEM;
+
+        old = intern->slots;
+        intern->slots = slots;
+        intern->n_slots = n;
+        for (uint32_t i = 0; i < intern->n_blobs; i++)
+                *intern_find_slot(intern, intern_get(intern, i)) = i + 1;
+        return 0;
+}
+
+static int intern_grow_blobs(Intern *intern) {
+        size_t n = intern->n_allocated > 0 ? intern->n_allocated * 2 : 4;
+        uint8_t *blobs = reallocarray(intern->blobs, n, intern->blob_size);
+
+        if (!blobs)
+                return -ENOMEM;
+
+        intern->blobs = blobs;
+        intern->n_allocated = n;
+        return 0;
+}
+
+int intern_add(Intern *intern, const void *blob, uint32_t *ret_index) {
+        uint32_t *slot;
+        int r;
+
+        if (intern->n_blobs * 2 >= intern->n_slots) {
+                r = intern_grow_slots(intern);
+                if (r < 0)
+                        return r;
+        }
+
+        slot = intern_find_slot(intern, blob);
+        if (*slot != 0) {
+                *ret_index = *slot - 1;
+                return 0;
+        }
+
+        if (intern->n_blobs == intern->n_allocated) {
+                r = intern_grow_blobs(intern);
+                if (r < 0)
+                        return r;
+        }
+
+        memcpy(intern->blobs + intern->n_blobs * intern->blob_size, blob, intern->blob_size);
+        *ret_index = intern->n_blobs++;
+        *slot = *ret_index + 1;
+        return 1;
+}
