@@ -24,6 +24,8 @@
 #define POLICY_FILE_RULES_MAX 4096U
 #define POLICY_FILE_MATCH_MAX 1024U
 #define POLICY_NAME_MAX       255U
+#define POLICY_ID_MAX         64U
+#define POLICY_COMMENT_MAX    1024U
 
 /* Highest first: the first layer with a matching rule decides. A profile named by a layer ranks directly
  * below that layer: its rules get rank (2 * layer + 1), the layer's own 2 * layer. */

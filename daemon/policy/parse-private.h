@@ -73,3 +73,7 @@ int rule_add_peer(RuleParser *p, Word at, const PolicyPeer *peer);
 
 /* Does the word begin like a peer, so that a "to" or "from" was most likely forgotten? */
 bool word_looks_like_peer(Word w);
+
+/* Warns of rules that say nothing new: one that stands there already, one that another covers. A cheap
+ * look, which may miss one. -ENOMEM. */
+int policy_file_check(const PolicyFile *file, PolicyDiags *diags) _warn_unused_result_;

@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "policy/diag.h"
@@ -47,10 +48,20 @@ int policy_parse_rule(const char *text, const char *path, unsigned line, unsigne
 /* Parses a policy file or profile. Strict: one JSON object, UTF-8, no duplicate or unknown key, no NaN or
  * Infinity, no number out of range, bounded depth and size, nothing after the end. All errors of a file are
  * collected, as far as one does not hide another. Warnings (a duplicate rule, a rule that another covers)
- * are no failure. On failure *ret is untouched. Errors as policy_parse_body(). */
+ * are no failure. path is what diagnostics and sources name, never NULL. A file without "match" is a
+ * profile, and a profile that names a profile is an error. On failure *ret is untouched; the errno is that
+ * of the first error, as of policy_parse_body(). */
 int policy_parse_file(const char *path, const char *bytes, size_t size,
         const PolicyServices *services, PolicyDiags *diags, PolicyFile **ret) _warn_unused_result_;
 
 /* The names of the shipped profiles, NULL-terminated, and their text; NULL for an unknown name. */
 extern const char *const policy_builtin_profiles[];
 const char *policy_builtin_profile(const char *name);
+
+/* What a file that is read back takes as an id, as a comment, as a pattern of units and as the name of a
+ * profile. Whoever makes a PolicyFile of something else than a file asks these first. */
+bool policy_id_is_valid(const char *s);      /* 1-64 of A-Z a-z 0-9 . _ : @ - */
+bool policy_comment_is_valid(const char *s); /* UTF-8 without control characters */
+bool policy_glob_is_valid(const char *s);    /* likewise, 1-255 bytes */
+bool policy_profile_name_is_valid(
+        const char *s); /* 1-64 of A-Z a-z 0-9 . _ -, a letter or digit first */

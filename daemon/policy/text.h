@@ -15,7 +15,8 @@ char *policy_rule_to_body(const PolicyRule *rule);
 char *policy_rule_to_expanded(const PolicyRule *rule);
 
 /* Canonical JSON of a file: keys in a fixed order, rules as objects {"allow": body, "id":, "comment":}, one
- * per line, ends with a newline. Parsing it gives an equal file. Owned; NULL without memory. */
+ * per line, ends with a newline. Parsing it gives an equal file, if its strings are valid (parse.h) and it
+ * is not longer than POLICY_FILE_SIZE_MAX: who stores it looks. Owned; NULL without memory. */
 char *policy_file_to_json(const PolicyFile *file);
 
 /* "2001:db8::1" or "10.0.0.1" of a 16-byte address (IPv4 as v4-mapped). buf holds INET6_ADDRSTRLEN.
