@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The packet hooks: the enforcement of record. They see every packet of the sockets that were made in the
+ * cgroup, whoever holds them now, as the kernel's IP layer has it: before fragmentation and segmentation
+ * on the way out, after reassembly and coalescing on the way in. `current` is any task here.
+ */
+#include "conversation.bpf.h"
+#include "emit.bpf.h"
+
+#define CGP_DROP 0
+#define CGP_PASS 1
+
+char _license[] SEC("license") = "GPL";
+
+CGP_INLINE struct bpf_sock *cgp_full_sock(struct __sk_buff *skb) {
+        struct bpf_sock *sk = skb->sk;
+
+        return sk ? bpf_sk_fullsock(sk) : NULL;
+}
+
+/* Without a record in the socket's storage nobody under our programs made it: the kernel's control sockets
+ * belong to the cgroup of the task that made their network namespace. A service's own raw socket is
+ * held to the rules. */
+CGP_INLINE int cgp_is_kernel_control(struct bpf_sock *sk, const struct cgp_tuple *t) {
+        struct cgp_sk *storage;
+
+        if (!(t->flags & CGP_TUPLE_CONTROL))
+                return 0;
+        if (!sk)
+                return 1;
+        storage = bpf_sk_storage_get(&cgp_sk, sk, NULL, 0);
+        return !storage || !storage->created;
+}
+
+CGP_CALLED int cgp_report_packet(
+        struct __sk_buff *skb, const struct cgp_tuple *t, __u64 verdict, __u32 hook) {
+        struct bpf_sock *sk = cgp_full_sock(skb);
+        struct cgp_denial denial = {};
+        struct cgp_sk *storage;
+
+        cgp_event_fill(&denial.first, t, verdict, hook);
+        denial.first.ifindex = skb->ifindex;
+        if (sk) {
+                storage = bpf_sk_storage_get(&cgp_sk, sk, NULL, 0);
+                if (storage && storage->created) {
+                        denial.first.pid = storage->pid;
+                        denial.first.uid = storage->uid;
+                        __builtin_memcpy(
+                                denial.first.comm, storage->comm, sizeof(denial.first.comm));
+                }
+        }
+        return cgp_emit(skb, &denial);
+}
+
+/* Counts under the verdict, reports a refusal, and says what becomes of the packet. */
+CGP_INLINE int cgp_conclude(
+        struct __sk_buff *skb, const struct cgp_tuple *t, __u64 verdict, __u32 hook) {
+        __u32 slot = cgp_verdict_counter(verdict);
+        struct cgp_counter *counter;
+        __u32 segments;
+
+        counter = bpf_map_lookup_elem(&cgp_counters, &slot);
+        if (cgp_is_allowed(verdict)) {
+                if (!counter)
+                        return CGP_DROP; /* fail closed: the image is not what it should be */
+                segments = skb->gso_segs;
+                __sync_fetch_and_add(&counter->packets, segments ? segments : 1);
+                __sync_fetch_and_add(&counter->bytes, skb->len);
+                return CGP_PASS;
+        }
+        if (cgp_config.mode == CGP_MODE_AUDIT) {
+                if (counter)
+                        __sync_fetch_and_add(&counter->would, 1);
+                cgp_report_packet(skb, t, verdict, hook);
+                return CGP_PASS;
+        }
+        if (counter)
+                __sync_fetch_and_add(&counter->blocked, 1);
+        cgp_report_packet(skb, t, verdict, hook);
+        return CGP_DROP;
+}
+
+CGP_INLINE __u64 cgp_judge_unparsable(int is_egress) {
+        const volatile struct cgp_verdict *v =
+                is_egress ? &cgp_config.unparsable_out : &cgp_config.unparsable_in;
+        __u32 direction = is_egress ? CGP_DIR_OUT : CGP_DIR_IN;
+
+        if (v->action == CGP_ACTION_NONE || v->action > CGP_ACTION_NEVER)
+                return cgp_verdict_broken(direction);
+        return cgp_verdict_pack(v->counter, v->rule, v->action, direction);
+}
+
+/* An open policy has no verdicts, but who opened a connection is noted all the same: the next policy will
+ * want to know. */
+CGP_INLINE int cgp_pass_open(struct __sk_buff *skb, int is_egress) {
+        struct cgp_tuple t = {};
+        struct bpf_sock *sk;
+
+        if (!is_egress)
+                return CGP_PASS;
+        sk = skb->sk;
+        if (!sk || sk->state != BPF_TCP_SYN_SENT)
+                return CGP_PASS;
+        sk = bpf_sk_fullsock(sk);
+        if (sk && sk->type == CGP_SOCK_STREAM && sk->protocol == IPPROTO_TCP &&
+                cgp_parse(skb, is_egress, &t) == 0 && t.protocol == IPPROTO_TCP &&
+                cgp_is_own_syn(&t, sk->state, is_egress))
+                (void)cgp_note_own_syn(sk); /* fail open: so is the policy */
+        return CGP_PASS;
+}
+
+CGP_INLINE int cgp_filter(struct __sk_buff *skb, __u32 hook) {
+        int is_egress = hook == CGP_HOOK_EGRESS;
+        int is_dry = skb->cb[0] == CGP_DRY_RUN;
+        struct cgp_tuple t = {};
+        struct bpf_sock *sk;
+        __u64 verdict;
+
+        if (cgp_is_open() && !is_dry)
+                return cgp_pass_open(skb, is_egress);
+
+        if (cgp_parse(skb, is_egress, &t) < 0) {
+                verdict = cgp_judge_unparsable(is_egress);
+        } else {
+                sk = cgp_full_sock(skb);
+                if (cgp_is_kernel_control(sk, &t))
+                        verdict = cgp_verdict_pack(cgp_config.control.counter,
+                                cgp_config.control.rule, CGP_ACTION_ALLOW,
+                                is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
+                else if (!is_dry)
+                        verdict = cgp_judge_packet(sk, &t, is_egress);
+                else if (skb->cb[1] != CGP_OPENER_UNKNOWN)
+                        verdict = cgp_judge_opened(&t, skb->cb[1]);
+                else
+                        verdict = cgp_judge_as_opening(&t, is_egress);
+        }
+
+        if (is_dry) {
+                skb->cb[2] = cgp_verdict_rule(verdict);
+                skb->cb[3] = cgp_verdict_action(verdict);
+                return cgp_is_allowed(verdict) || cgp_config.mode == CGP_MODE_AUDIT ||
+                                cgp_config.mode == CGP_MODE_OFF
+                        ? CGP_PASS
+                        : CGP_DROP;
+        }
+        return cgp_conclude(skb, &t, verdict, hook);
+}
+
+SEC("cgroup_skb/egress")
+int cgp_egress(struct __sk_buff *skb) {
+        return cgp_filter(skb, CGP_HOOK_EGRESS);
+}
+
+SEC("cgroup_skb/ingress")
+int cgp_ingress(struct __sk_buff *skb) {
+        return cgp_filter(skb, CGP_HOOK_INGRESS);
+}
