@@ -40,9 +40,10 @@ def spdx_problem(path):
 
 
 def purpose_problem(path):
-    """After the SPDX line a C file says in a comment what it owns."""
-    lines = read(path).splitlines()
-    return None if len(lines) > 1 and lines[1].startswith("/*") else f"{path}:2: does not say what it owns"
+    """After the SPDX line a C file says in a comment what it owns, or its header does."""
+    paths = [path] + ([path[:-2] + ".h"] if path.endswith(".c") and os.path.exists(path[:-2] + ".h") else [])
+    lines = [read(p).splitlines()[1:2] for p in paths]
+    return None if any(line and line[0].startswith("/*") for line in lines) else f"{path}:2: does not say what it owns"
 
 
 def long_functions(path):
@@ -62,7 +63,7 @@ def long_functions(path):
 
 # Put together from halves, so that this file does not hold what it looks for.
 unfinished = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
-workplace = re.compile(r"/wo" + r"rk/|/tmp/cg" + r"p-|DESI" + r"GN\.md|\bissue #?\d+|#\d{2,}\b(?!\w)")
+workplace = re.compile(r"/wo" + r"rk/|/tmp/cg" + r"p-|DESI" + r"GN\.md|\bissue #?\d+|(?<!\()#\d{2,}\b")
 
 
 def words(pattern, paths):
