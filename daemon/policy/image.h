@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "cgp-abi.h"
 #include "util/cleanup.h"
 

@@ -119,11 +119,6 @@ static int add_service(RuleParser *p, Word w, int protocol, unsigned port_min, u
         return 0;
 }
 
-static bool protocol_has_ports(int protocol) {
-        return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
-                protocol == IPPROTO_SCTP;
-}
-
 static int word_to_protocol(Word w) {
         char buf[8];
 
@@ -217,7 +212,7 @@ static int parse_protocols(RuleParser *p, Word what) {
                         return fail_protocol(p, name, ports);
                 if (!slash) {
                         r = add_service(p, item, protocol, 0, UINT16_MAX);
-                } else if (!protocol_has_ports(protocol)) {
+                } else if (!policy_protocol_has_ports(protocol)) {
                         r = RULE_FAIL(p, ports.s, -EINVAL, "ports-not-allowed",
                                 "\"%s\" has no ports (tcp, udp, udplite and sctp have)",
                                 QUOTE_WORD(name));
@@ -271,7 +266,8 @@ static int parse_service(RuleParser *p, Word w) {
         for (int i = 0; i < n; i++) {
                 int r;
 
-                if (!protocol_has_ports(found[i].protocol) || found[i].port_min > found[i].port_max)
+                if (!policy_protocol_has_ports(found[i].protocol) ||
+                        found[i].port_min > found[i].port_max)
                         return RULE_FAIL(p, w.s, -EINVAL, "service-lookup",
                                 "service \"%s\" has a port of a protocol without ports", name);
                 r = add_service(p, w, found[i].protocol, found[i].port_min, found[i].port_max);

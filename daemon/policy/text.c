@@ -373,3 +373,18 @@ char *policy_file_to_json(const PolicyFile *file) {
         text_add(&t, "\n}\n");
         return text_finish(&t);
 }
+
+bool policy_protocol_has_ports(int protocol) {
+        return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
+                protocol == IPPROTO_SCTP;
+}
+
+char *policy_source_to_string(const PolicySource *source) {
+        char *s = NULL;
+
+        if (!source->path)
+                return strdup("");
+        if (source->line == 0)
+                return strdup(source->path);
+        return asprintf(&s, "%s:%u", source->path, source->line) < 0 ? NULL : s;
+}

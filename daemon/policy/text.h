@@ -31,3 +31,9 @@ const char *policy_protocol_to_string(int protocol, char buf[8]);
 
 /* A name of the grammar or 0-255. Returns the protocol or -EINVAL. */
 int policy_protocol_from_string(const char *s);
+
+/* TCP, UDP, UDP-Lite, SCTP. */
+bool policy_protocol_has_ports(int protocol);
+
+/* "path:line", as much as is known, "" for nothing. Owned; NULL without memory. */
+char *policy_source_to_string(const PolicySource *source);
