@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/attachment.h"
+
+#include "util/macro.h"
+
+Attachment *attachment_free(Attachment *a) {
+        if (!a)
+                return NULL;
+
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
+                a->links[hook] = a->kernel->ops->link_free(a->links[hook]);
+        if (a->progs)
+                a->progs = a->kernel->ops->progs_free(a->progs);
+        free(a);
+        return NULL;
+}
+
+int attachment_new_empty(Kernel *kernel, uint32_t subject, uint64_t cgroup_id, Attachment **ret) {
+        Attachment *a = NULL;
+
+        a = malloc(sizeof(*a));
+        if (!a)
+                return -ENOMEM;
+        *a = (Attachment) {
+                .kernel = kernel,
+                .subject = subject,
+                .cgroup_id = cgroup_id,
+                .record = {
+                        .abi_version = CGP_ABI_VERSION,
+                        .subject = subject,
+                        .cgroup_id = cgroup_id,
+                },
+        };
+        *ret = a;
+        return 0;
+}
+
+static void attachment_record_next(
+        Attachment *a, unsigned hook, const KernelProgs *progs, uint64_t hash) {
+        a->record.hook[hook].next_hash = hash;
+        a->record.hook[hook].next_prog_id = a->kernel->ops->progs_id(progs, hook);
+}
+
+static void attachment_record_done(Attachment *a) {
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
+                struct cgp_record_hook *h = &a->record.hook[hook];
+
+                if (h->next_prog_id == 0)
+                        continue;
+                h->cur_hash = h->next_hash;
+                h->cur_prog_id = h->next_prog_id;
+                h->next_hash = 0;
+                h->next_prog_id = 0;
+        }
+}
+
+static int attachment_create_links(
+        Attachment *a, int cgroup_fd, const KernelProgs *progs, uint64_t hash) {
+        const KernelOps *ops = a->kernel->ops;
+        int r;
+
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
+                if (!a->links[hook])
+                        attachment_record_next(a, hook, progs, hash);
+        r = ops->record_write(a->kernel, &a->record);
+        if (r < 0)
+                return r;
+
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
+                if (a->links[hook])
+                        continue;
+                r = ops->link_create(a->kernel, progs, hook, cgroup_fd, a->subject, a->cgroup_id,
+                        &a->links[hook]);
+                if (r < 0)
+                        return r;
+        }
+
+        attachment_record_done(a);
+        return ops->record_write(a->kernel, &a->record);
+}
+
+int attachment_new(Kernel *kernel, uint32_t subject, int cgroup_fd, uint64_t cgroup_id,
+        KernelProgs **progs, uint64_t hash, Attachment **ret) {
+        _cleanup_(attachment_freep) Attachment *a = NULL;
+        int r;
+
+        r = attachment_new_empty(kernel, subject, cgroup_id, &a);
+        if (r < 0)
+                return r;
+        r = attachment_create_links(a, cgroup_fd, *progs, hash);
+        if (r < 0) {
+                (void)attachment_destroy(a);
+                return r;
+        }
+
+        a->progs = TAKE_PTR(*progs);
+        a->hash = hash;
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+int attachment_adopt(Attachment *a, unsigned hook, KernelLink **link) {
+        if (a->links[hook])
+                return -EEXIST;
+        a->links[hook] = TAKE_PTR(*link);
+        return 0;
+}
+
+void attachment_recognise(Attachment *a) {
+        const KernelOps *ops = a->kernel->ops;
+        struct cgp_record record;
+        uint64_t hash = 0;
+
+        a->hash = 0;
+        if (ops->record_read(a->kernel, a->cgroup_id, &record) < 0)
+                return;
+        if (record.abi_version != CGP_ABI_VERSION || record.subject != a->subject)
+                return;
+        a->record = record;
+
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
+                const struct cgp_record_hook *h = &record.hook[hook];
+                uint64_t cgroup_id, carried;
+                uint32_t prog_id;
+
+                if (!a->links[hook] ||
+                        ops->link_query(a->kernel, a->links[hook], &prog_id, &cgroup_id) < 0)
+                        return;
+                if (prog_id != 0 && prog_id == h->cur_prog_id)
+                        carried = h->cur_hash;
+                else if (prog_id != 0 && prog_id == h->next_prog_id)
+                        carried = h->next_hash;
+                else
+                        return;
+                if (hook > 0 && carried != hash)
+                        return;
+                hash = carried;
+        }
+        a->hash = hash;
+}
+
+int attachment_complete(Attachment *a, int cgroup_fd, const KernelProgs *progs) {
+        /* Hash 0: the hooks that are there may carry something else; whoever calls publishes next. */
+        return attachment_create_links(a, cgroup_fd, progs, /* hash= */ 0);
+}
+
+static int attachment_switch(Attachment *a, unsigned hook, const KernelProgs *progs) {
+        int r;
+
+        if (!a->links[hook])
+                return 0;
+        r = a->kernel->ops->link_update(a->kernel, a->links[hook], progs, hook);
+        return r == -ENOLINK ? 0 : r;
+}
+
+/* Puts the old programs back on the hooks that were switched, last one first. The record still has them
+ * as cur, so it needs no write before; what fails here leaves a newer program on a hook, which the record
+ * knows as next. */
+static int attachment_roll_back(Attachment *a, const PlanStep *steps, size_t n_done) {
+        int ret = 0;
+
+        for (size_t i = n_done; i-- > 0;) {
+                int r = attachment_switch(a, steps[i].hook, a->progs);
+
+                if (r < 0 && ret == 0)
+                        ret = r;
+        }
+        if (ret < 0)
+                a->hash = 0;
+        return ret;
+}
+
+static int attachment_record_steps(Attachment *a, const PlanStep *steps, size_t n,
+        bool intersection, const KernelProgs *progs, uint64_t hash) {
+        for (size_t i = 0; i < n; i++)
+                if (steps[i].intersection == intersection)
+                        attachment_record_next(a, steps[i].hook, progs, hash);
+        return a->kernel->ops->record_write(a->kernel, &a->record);
+}
+
+/* Switches the hooks of one phase (the intersection, or the final image). *n_done counts over phases. */
+static int attachment_phase(Attachment *a, const PlanStep *steps, size_t n, bool intersection,
+        const KernelProgs *progs, uint64_t hash, size_t *n_done) {
+        int r;
+
+        r = attachment_record_steps(a, steps, n, intersection, progs, hash);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                if (steps[i].intersection != intersection)
+                        continue;
+                r = attachment_switch(a, steps[i].hook, progs);
+                if (r < 0)
+                        return r;
+                (*n_done)++;
+        }
+        return 0;
+}
+
+int attachment_publish(Attachment *a, PolicyChange change, const KernelProgs *between,
+        uint64_t between_hash, KernelProgs **progs, uint64_t hash) {
+        struct cgp_record before = a->record;
+        PlanStep steps[PLAN_STEPS_MAX];
+        KernelProgs *old = a->progs;
+        size_t n, n_done = 0;
+        int r = 0;
+
+        n = plan_publish(change, steps);
+        if (change == POLICY_CHANGE_MIXED) {
+                assert(between);
+                r = attachment_phase(
+                        a, steps, n, /* intersection= */ true, between, between_hash, &n_done);
+                /* The record has two programs per hook; from here on cur is the intersection. */
+                if (r >= 0)
+                        attachment_record_done(a);
+        }
+        if (r >= 0)
+                r = attachment_phase(a, steps, n, /* intersection= */ false, *progs, hash, &n_done);
+        if (r >= 0) {
+                attachment_record_done(a);
+                r = a->kernel->ops->record_write(a->kernel, &a->record);
+        }
+        if (r < 0) {
+                if (!a->progs) {
+                        a->hash = 0;
+                        return r;
+                }
+                if (attachment_roll_back(a, steps, n_done) >= 0) {
+                        a->record = before;
+                        (void)a->kernel->ops->record_write(a->kernel, &a->record);
+                }
+                return r;
+        }
+
+        a->progs = *progs;
+        a->hash = hash;
+        *progs = old;
+        return 0;
+}
+
+int attachment_destroy(Attachment *a) {
+        const KernelOps *ops = a->kernel->ops;
+        int r, ret = 0;
+
+        for (unsigned i = CGP_N_HOOKS; i-- > 0;) {
+                if (!a->links[i])
+                        continue;
+                r = ops->link_destroy(a->kernel, TAKE_PTR(a->links[i]));
+                if (r < 0 && ret == 0)
+                        ret = r;
+        }
+        r = ops->record_delete(a->kernel, a->cgroup_id);
+        if (r < 0 && ret == 0)
+                ret = r;
+        a->hash = 0;
+        return ret;
+}
+
+bool attachment_is_dead(Attachment *a) {
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
+                uint64_t cgroup_id;
+                uint32_t prog_id;
+
+                if (!a->links[hook])
+                        continue;
+                if (a->kernel->ops->link_query(a->kernel, a->links[hook], &prog_id, &cgroup_id) < 0)
+                        return false;
+                return cgroup_id == 0;
+        }
+        return true;
+}
