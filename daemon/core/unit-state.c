@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/unit-state.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <sys/stat.h>
+
+#include "cgp-abi.h"
+#include "util/io.h"
+#include "util/macro.h"
+
+#define UNIT_STATE_VERSION  1
+#define UNIT_STATE_SIZE_MAX (16U * 1024 * 1024)
+
+UnitState *unit_state_free(UnitState *state) {
+        if (!state)
+                return NULL;
+
+        for (size_t i = 0; i < state->n_rules; i++)
+                free(state->rules[i].key);
+        free(state->rules);
+        free(state->name);
+        free(state);
+        return NULL;
+}
+
+int unit_state_new(const char *name, UnitState **ret) {
+        _cleanup_(unit_state_freep) UnitState *s = NULL;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+        s->next_number = CGP_RULE_FIRST;
+        s->name = strdup(name);
+        if (!s->name)
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+int unit_state_copy(const UnitState *state, UnitState **ret) {
+        _cleanup_(unit_state_freep) UnitState *s = NULL;
+
+        s = malloc(sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+        *s = *state;
+        s->rules = NULL;
+        s->n_rules = 0;
+        s->name = strdup(state->name);
+        if (!s->name)
+                return -ENOMEM;
+
+        s->rules = calloc(MAX(state->n_rules, 1U), sizeof(*s->rules));
+        if (!s->rules)
+                return -ENOMEM;
+        for (size_t i = 0; i < state->n_rules; i++) {
+                s->rules[i] = state->rules[i];
+                s->rules[i].key = strdup(state->rules[i].key);
+                s->n_rules = i + 1;
+                if (!s->rules[i].key)
+                        return -ENOMEM;
+        }
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+UnitStateRule *unit_state_find(UnitState *state, const char *key) {
+        for (size_t i = 0; i < state->n_rules; i++)
+                if (streq(state->rules[i].key, key))
+                        return &state->rules[i];
+        return NULL;
+}
+
+static bool unit_state_has_number(const UnitState *state, uint16_t number) {
+        for (size_t i = 0; i < state->n_rules; i++)
+                if (state->rules[i].number == number)
+                        return true;
+        return false;
+}
+
+int unit_state_add(UnitState *state, const char *key, UnitStateRule **ret) {
+        _cleanup_free_ char *copy = NULL;
+        UnitStateRule *rules = NULL;
+        uint16_t number;
+
+        if (state->n_rules >= CGP_MAX_RULES)
+                return -E2BIG;
+        copy = strdup(key);
+        if (!copy)
+                return -ENOMEM;
+        rules = reallocarray(state->rules, state->n_rules + 1, sizeof(*rules));
+        if (!rules)
+                return -ENOMEM;
+        state->rules = rules;
+
+        /* Numbers go round, so that an event on its way is not taken for one of a newer rule. */
+        number = state->next_number;
+        while (unit_state_has_number(state, number))
+                number = number + 1 < CGP_RULE_FIRST + CGP_MAX_RULES ? number + 1 : CGP_RULE_FIRST;
+        state->next_number =
+                number + 1 < CGP_RULE_FIRST + CGP_MAX_RULES ? number + 1 : CGP_RULE_FIRST;
+
+        rules[state->n_rules] = (UnitStateRule){ .key = TAKE_PTR(copy), .number = number };
+        *ret = &rules[state->n_rules++];
+        return 0;
+}
+
+void unit_state_remove(UnitState *state, size_t i) {
+        free(state->rules[i].key);
+        memmove(&state->rules[i], &state->rules[i + 1],
+                (state->n_rules - i - 1) * sizeof(*state->rules));
+        state->n_rules--;
+}
+
+/* Everything but the lists, in one table for both ways. */
+static const struct {
+        const char *key;
+        size_t offset;
+        size_t size;
+        uint64_t max;
+} unit_state_fields[] = {
+#define FIELD(key, member, max) \
+        { key, offsetof(UnitState, member), sizeof(((UnitState *)0)->member), max }
+        FIELD("subject", subject, CGP_MAX_SUBJECTS - 1),
+        FIELD("cgroup-id", cgroup_id, INT64_MAX),
+        FIELD("generation", generation, INT64_MAX),
+        FIELD("detached", detached, 1),
+        FIELD("next-number", next_number, CGP_RULE_FIRST + CGP_MAX_RULES - 1),
+        FIELD("retired-packets", retired_packets, INT64_MAX),
+        FIELD("retired-bytes", retired_bytes, INT64_MAX),
+        FIELD("retired-blocked", retired_blocked, INT64_MAX),
+        FIELD("retired-would", retired_would, INT64_MAX),
+#undef FIELD
+};
+
+static uint64_t field_get(const UnitState *s, size_t i) {
+        const uint8_t *p = (const uint8_t *)s + unit_state_fields[i].offset;
+
+        switch (unit_state_fields[i].size) {
+        case 1:
+                return *p;
+        case 2:
+                return *(const uint16_t *)(const void *)p;
+        case 4:
+                return *(const uint32_t *)(const void *)p;
+        default:
+                return *(const uint64_t *)(const void *)p;
+        }
+}
+
+static void field_set(UnitState *s, size_t i, uint64_t value) {
+        uint8_t *p = (uint8_t *)s + unit_state_fields[i].offset;
+
+        switch (unit_state_fields[i].size) {
+        case 1:
+                *p = (uint8_t)value;
+                break;
+        case 2:
+                *(uint16_t *)(void *)p = (uint16_t)value;
+                break;
+        case 4:
+                *(uint32_t *)(void *)p = (uint32_t)value;
+                break;
+        default:
+                *(uint64_t *)(void *)p = value;
+        }
+}
+
+static void json_putp(json_object **o) {
+        if (*o)
+                json_object_put(*o);
+}
+
+static int json_add(json_object *o, const char *key, json_object *value) {
+        if (!value)
+                return -ENOMEM;
+        if (json_object_object_add(o, key, value) < 0) {
+                json_object_put(value);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static int json_append(json_object *array, json_object *value) {
+        if (!value)
+                return -ENOMEM;
+        if (json_object_array_add(array, value) < 0) {
+                json_object_put(value);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static int rule_to_json(const UnitStateRule *rule, json_object *array) {
+        json_object *o = json_object_new_object();
+        int r;
+
+        r = json_append(array, o);
+        if (r >= 0)
+                r = json_add(o, "key", json_object_new_string(rule->key));
+        if (r >= 0)
+                r = json_add(o, "number", json_object_new_int(rule->number));
+        if (r >= 0)
+                r = json_add(o, "slot", json_object_new_int64(rule->slot));
+        return r;
+}
+
+static int unit_state_to_json(const UnitState *state, json_object **ret) {
+        _cleanup_(json_putp) json_object *o = json_object_new_object();
+        json_object *array;
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        r = json_add(o, "version", json_object_new_int(UNIT_STATE_VERSION));
+        if (r >= 0)
+                r = json_add(o, "name", json_object_new_string(state->name));
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(unit_state_fields); i++)
+                r = json_add(o, unit_state_fields[i].key,
+                        json_object_new_int64((int64_t)field_get(state, i)));
+        if (r < 0)
+                return r;
+
+        array = json_object_new_array();
+        r = json_add(o, "reserved", array);
+        for (size_t i = 0; r >= 0 && i < UNIT_STATE_RESERVED; i++)
+                r = json_append(array, json_object_new_int64(state->reserved[i]));
+        if (r < 0)
+                return r;
+
+        array = json_object_new_array();
+        r = json_add(o, "rules", array);
+        for (size_t i = 0; r >= 0 && i < state->n_rules; i++)
+                r = rule_to_json(&state->rules[i], array);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+int unit_state_save(const UnitState *state, int dir_fd) {
+        _cleanup_(json_putp) json_object *o = NULL;
+        _cleanup_free_ char *temp = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        const char *text;
+        int r;
+
+        r = unit_state_to_json(state, &o);
+        if (r < 0)
+                return r;
+        text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+        if (!text)
+                return -ENOMEM;
+
+        /* One writer (the daemon holds its lock), so a fixed name will do; it is overwritten next time. */
+        if (asprintf(&temp, ".%s.new", state->name) < 0)
+                return -ENOMEM;
+        fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        r = io_write_all(fd, text, strlen(text));
+        if (r < 0) {
+                (void)unlinkat(dir_fd, temp, 0);
+                return r;
+        }
+        if (renameat(dir_fd, temp, dir_fd, state->name) < 0) {
+                r = -errno;
+                (void)unlinkat(dir_fd, temp, 0);
+                return r;
+        }
+        return 0;
+}
+
+static int json_get_number(json_object *o, const char *key, uint64_t max, uint64_t *ret) {
+        json_object *value;
+        int64_t n;
+
+        if (!json_object_object_get_ex(o, key, &value) ||
+                !json_object_is_type(value, json_type_int))
+                return -EBADMSG;
+        n = json_object_get_int64(value);
+        if (n < 0 || (uint64_t)n > max)
+                return -EBADMSG;
+        *ret = (uint64_t)n;
+        return 0;
+}
+
+static int rule_from_json(UnitState *state, json_object *o) {
+        UnitStateRule *rules = NULL;
+        uint64_t number, slot;
+        json_object *key;
+        int r;
+
+        if (!json_object_is_type(o, json_type_object) || state->n_rules >= CGP_MAX_RULES)
+                return -EBADMSG;
+        if (!json_object_object_get_ex(o, "key", &key) ||
+                !json_object_is_type(key, json_type_string))
+                return -EBADMSG;
+        r = json_get_number(o, "number", CGP_RULE_FIRST + CGP_MAX_RULES - 1, &number);
+        if (r < 0)
+                return r;
+        r = json_get_number(o, "slot", CGP_MAX_COUNTERS - 1, &slot);
+        if (r < 0)
+                return r;
+        if (number < CGP_RULE_FIRST || slot == 0 ||
+                unit_state_has_number(state, (uint16_t)number) ||
+                unit_state_find(state, json_object_get_string(key)))
+                return -EBADMSG;
+
+        rules = reallocarray(state->rules, state->n_rules + 1, sizeof(*rules));
+        if (!rules)
+                return -ENOMEM;
+        state->rules = rules;
+        rules[state->n_rules] = (UnitStateRule){
+                .key = strdup(json_object_get_string(key)),
+                .number = (uint16_t)number,
+                .slot = (uint32_t)slot,
+        };
+        if (!rules[state->n_rules].key)
+                return -ENOMEM;
+        state->n_rules++;
+        return 0;
+}
+
+static int unit_state_from_json(UnitState *state, json_object *o) {
+        json_object *value;
+        uint64_t number;
+        int r;
+
+        if (!json_object_is_type(o, json_type_object))
+                return -EBADMSG;
+        r = json_get_number(o, "version", UNIT_STATE_VERSION, &number);
+        if (r < 0 || number != UNIT_STATE_VERSION)
+                return -EBADMSG;
+        for (size_t i = 0; i < ELEMENTSOF(unit_state_fields); i++) {
+                r = json_get_number(o, unit_state_fields[i].key, unit_state_fields[i].max, &number);
+                if (r < 0)
+                        return r;
+                field_set(state, i, number);
+        }
+        if (state->subject == 0 || state->next_number < CGP_RULE_FIRST)
+                return -EBADMSG;
+
+        if (!json_object_object_get_ex(o, "reserved", &value) ||
+                !json_object_is_type(value, json_type_array) ||
+                json_object_array_length(value) != UNIT_STATE_RESERVED)
+                return -EBADMSG;
+        for (size_t i = 1; i < UNIT_STATE_RESERVED; i++) {
+                int64_t slot = json_object_get_int64(json_object_array_get_idx(value, i));
+
+                if (slot <= 0 || slot >= CGP_MAX_COUNTERS)
+                        return -EBADMSG;
+                state->reserved[i] = (uint32_t)slot;
+        }
+
+        if (!json_object_object_get_ex(o, "rules", &value) ||
+                !json_object_is_type(value, json_type_array))
+                return -EBADMSG;
+        for (size_t i = 0; i < json_object_array_length(value); i++) {
+                r = rule_from_json(state, json_object_array_get_idx(value, i));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int unit_state_load(int dir_fd, const char *name, UnitState **ret) {
+        _cleanup_(unit_state_freep) UnitState *state = NULL;
+        _cleanup_(json_putp) json_object *o = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = io_read_file(dir_fd, name, UNIT_STATE_SIZE_MAX, &text, NULL);
+        if (r < 0)
+                return r;
+        r = unit_state_new(name, &state);
+        if (r < 0)
+                return r;
+        o = json_tokener_parse(text);
+        if (!o)
+                return -EBADMSG;
+        r = unit_state_from_json(state, o);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(state);
+        return 0;
+}
+
+int unit_state_delete(int dir_fd, const char *name) {
+        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+                return -errno;
+        return 0;
+}
