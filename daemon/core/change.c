@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One change from a new store to what is in force. Everything that can fail for want of memory, space,
+ * numbers or the verifier's consent happens in change_prepare() and before the commit of the file; after
+ * that only link updates and renames are left, and each of these has its way back.
+ */
+#include <inttypes.h>
+
+#include "core/manager-internal.h"
+#include "policy/text.h"
+#include "util/io.h"
+#include "util/log.h"
+#include "util/macro.h"
+#include "util/strv.h"
+
+#define CHANGE_HALF_WAY \
+        "a change failed half way and could not be taken back; 'cgpolicyctl reload' tries again"
+
+Policy *policy_free(Policy *policy) {
+        if (!policy)
+                return NULL;
+
+        policy_stack_done(&policy->stack);
+        strv_free(policy->ids);
+        store_unref(policy->store);
+        free(policy);
+        return NULL;
+}
+
+/* What makes a rule the same rule in the next version of its file: its id, or else its text. */
+static char *entry_key(const PolicyEntry *entry) {
+        const char *base = strrchr(strempty(entry->rule->source.path), '/');
+        char *key = NULL;
+        int r;
+
+        base = base ? base + 1 : strempty(entry->rule->source.path);
+        if (entry->rule->id)
+                r = asprintf(&key, "%s/%s#%s", policy_layer_to_string(entry->layer), base,
+                        entry->rule->id);
+        else
+                r = asprintf(&key, "%s/%s:%s %s", policy_layer_to_string(entry->layer), base,
+                        policy_verdict_to_string(entry->rule->verdict), entry->rule->text);
+        return r < 0 ? NULL : key;
+}
+
+static int manager_take_counter(Manager *m, uint32_t *ret) {
+        uint32_t slot;
+        int r;
+
+        r = slots_take(m->counters, &slot);
+        if (r < 0)
+                return r;
+        r = m->kernel->ops->counter_clear(m->kernel, slot);
+        if (r < 0) {
+                slots_give_back(m->counters, slot);
+                return r;
+        }
+        *ret = slot;
+        return 0;
+}
+
+static int state_take_reserved(Manager *m, UnitState *state) {
+        for (size_t i = 1; i < UNIT_STATE_RESERVED; i++) {
+                int r;
+
+                if (state->reserved[i] != 0)
+                        continue;
+                r = manager_take_counter(m, &state->reserved[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Finds or makes the number and counter of an entry. Two equal rules of one file share them. */
+static int entry_number(Manager *m, PolicyEntry *entry, UnitState *state, bool *used) {
+        _cleanup_free_ char *key = NULL;
+        UnitStateRule *rule;
+        int r;
+
+        key = entry_key(entry);
+        if (!key)
+                return -ENOMEM;
+        rule = unit_state_find(state, key);
+        if (!rule) {
+                r = unit_state_add(state, key, &rule);
+                if (r < 0)
+                        return r;
+                r = manager_take_counter(m, &rule->slot);
+                if (r < 0)
+                        return r;
+        }
+        entry->number = rule->number;
+        entry->counter = rule->slot;
+        used[rule->number] = true;
+        return 0;
+}
+
+static int entry_set_id(const char *name, PolicyEntry *entry, size_t i, char ***ids) {
+        _cleanup_free_ char *id = NULL;
+        int r;
+
+        if (entry->rule->id) {
+                entry->id = entry->rule->id;
+                return 0;
+        }
+        /* Colon, not dot: it cannot be taken for an id that the tool gave to a rule of its own. */
+        if (asprintf(&id, "%s:%zu", name, entry->number ? (size_t)entry->number : i + 1) < 0)
+                return -ENOMEM;
+        entry->id = id;
+        r = strv_push(ids, &id);
+        if (r < 0)
+                entry->id = NULL;
+        return r;
+}
+
+static int policy_number(Manager *m, const char *name, Policy *policy, UnitState *state) {
+        _cleanup_free_ bool *used = NULL;
+        int r;
+
+        used = calloc(CGP_RULE_FIRST + CGP_MAX_RULES, sizeof(*used));
+        if (!used)
+                return -ENOMEM;
+        if (state) {
+                r = state_take_reserved(m, state);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < policy->stack.n_entries; i++) {
+                if (state) {
+                        r = entry_number(m, &policy->stack.entries[i], state, used);
+                        if (r < 0)
+                                return r;
+                }
+                r = entry_set_id(name, &policy->stack.entries[i], i, &policy->ids);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = state ? state->n_rules : 0; i-- > 0;)
+                if (!used[state->rules[i].number])
+                        unit_state_remove(state, i);
+        return 0;
+}
+
+int policy_build(Manager *m, Store *store, const char *name, UnitState *state, ManagerError *reterr,
+        Policy **ret) {
+        _cleanup_(policy_freep) Policy *policy = NULL;
+        _cleanup_free_ PolicyStackInput *inputs = NULL;
+        size_t n_inputs;
+        int r;
+
+        policy = calloc(1, sizeof(*policy));
+        if (!policy)
+                return -ENOMEM;
+        policy->store = store_ref(store);
+        r = store_inputs(store, name, &inputs, &n_inputs);
+        if (r < 0)
+                return r;
+        r = policy_stack_init(&policy->stack, inputs, n_inputs);
+        if (r == -E2BIG)
+                return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
+                        "%s: more than %u rules apply", name, CGP_MAX_RULES);
+        if (r < 0)
+                return r;
+        r = policy_number(m, name, policy, state);
+        if (r == -E2BIG)
+                return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
+                        "%s: no counters left for its rules (all subjects together have %u)", name,
+                        CGP_MAX_COUNTERS - 1);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(policy);
+        return 0;
+}
+
+PolicyCompileInput policy_compile_input(
+        const Policy *policy, const UnitState *state, uint64_t generation) {
+        return (PolicyCompileInput){
+                .stack = &policy->stack,
+                .subject = state->subject,
+                .generation = generation,
+                .counter_default_out = state->reserved[CGP_RULE_DEFAULT_OUT],
+                .counter_default_in = state->reserved[CGP_RULE_DEFAULT_IN],
+                .counter_unparsable_out = state->reserved[CGP_RULE_UNPARSABLE_OUT],
+                .counter_unparsable_in = state->reserved[CGP_RULE_UNPARSABLE_IN],
+                .counter_control = state->reserved[CGP_RULE_CONTROL],
+                .counter_broken = state->reserved[CGP_RULE_BROKEN],
+        };
+}
+
+static int compile_error(
+        const char *name, int error, const PolicyCompileFailure *failure, ManagerError *reterr) {
+        if (error != -E2BIG)
+                return error;
+        return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
+                "%s: the policy needs more %s than a subject may have (%zu of at most %zu); use fewer or "
+                "wider peers and ports",
+                name, failure->limit, failure->needed, failure->max);
+}
+
+int manager_compile(const char *name, const PolicyCompileInput *input, ManagerError *reterr,
+        PolicyImage **ret) {
+        PolicyCompileFailure failure = { .limit = "tables" };
+        int r;
+
+        r = policy_compile(input, &failure, ret);
+        return r < 0 ? compile_error(name, r, &failure, reterr) : 0;
+}
+
+int manager_kernel_error(
+        const char *name, int error, const KernelFailure *failure, ManagerError *reterr) {
+        const char *hook =
+                failure->hook >= 0 ? kernel_hook_to_string((unsigned)failure->hook) : NULL;
+
+        return manager_error_set(reterr,
+                error == -EOPNOTSUPP ? MANAGER_ERROR_NOT_SUPPORTED : MANAGER_ERROR_KERNEL,
+                "%s: the kernel refused to %s%s%s: %s; the policy in force is unchanged%s%s", name,
+                strempty(failure->step), hook ? " hook " : "", strempty(hook), strerror(-error),
+                failure->log[0] ? "\n" : "", failure->log);
+}
+
+void manager_release_slots(Manager *m, const UnitState *state, const UnitState *other) {
+        if (!state)
+                return;
+        for (size_t i = 1; i < UNIT_STATE_RESERVED; i++)
+                if (!other || other->reserved[i] != state->reserved[i])
+                        slots_give_back(m->counters, state->reserved[i]);
+        for (size_t i = 0; i < state->n_rules; i++) {
+                bool kept = false;
+
+                for (size_t k = 0; other && k < other->n_rules && !kept; k++)
+                        kept = other->rules[k].slot == state->rules[i].slot;
+                if (!kept)
+                        slots_give_back(m->counters, state->rules[i].slot);
+        }
+}
+
+/* Compares, compiles the image between if need be, loads. */
+static int item_load(
+        Change *change, ChangeItem *item, const PolicyCompileInput *to, ManagerError *reterr) {
+        Kernel *kernel = change->manager->kernel;
+        PolicyCompileFailure compile_failure = { .limit = "tables" };
+        KernelFailure failure = { .hook = -1 };
+        Unit *u = item->unit;
+        PolicyCompileInput from;
+        int r;
+
+        from = policy_compile_input(u->policy, u->state, u->state->generation);
+        r = policy_compare(&from, to, &compile_failure, &item->change);
+        if (r < 0)
+                return compile_error(u->name, r, &compile_failure, reterr);
+        if (item->change == POLICY_CHANGE_MIXED) {
+                r = policy_compile_intersection(&from, to, &compile_failure, &item->between_image);
+                if (r < 0)
+                        return compile_error(u->name, r, &compile_failure, reterr);
+                r = kernel->ops->progs_load(kernel, item->between_image, &failure, &item->between);
+                if (r < 0)
+                        return manager_kernel_error(u->name, r, &failure, reterr);
+        }
+        /* The way back must be ready before the first step: after an adoption nobody has the programs. */
+        if (!u->attachment->progs) {
+                _cleanup_(policy_image_freep) PolicyImage *old = NULL;
+
+                r = manager_compile(u->name, &from, reterr, &old);
+                if (r < 0)
+                        return r;
+                r = kernel->ops->progs_load(kernel, old, &failure, &u->attachment->progs);
+                if (r < 0)
+                        return manager_kernel_error(u->name, r, &failure, reterr);
+        }
+        r = kernel->ops->progs_load(kernel, item->image, &failure, &item->progs);
+        if (r < 0)
+                return manager_kernel_error(u->name, r, &failure, reterr);
+        return 0;
+}
+
+static int item_prepare(Change *change, ChangeItem *item, ManagerError *reterr) {
+        Manager *m = change->manager;
+        Unit *u = item->unit;
+        PolicyCompileInput input;
+        int r;
+
+        if (u->state) {
+                r = unit_state_copy(u->state, &item->state);
+                if (r < 0)
+                        return r;
+        }
+        r = policy_build(m, change->store, u->name, item->state, reterr, &item->policy);
+        if (r < 0 || !u->state)
+                return r;
+
+        input = policy_compile_input(item->policy, item->state, u->state->generation);
+        r = manager_compile(u->name, &input, reterr, &item->image);
+        if (r < 0)
+                return r;
+        if (u->attachment && u->attachment->hash == item->image->hash) {
+                item->image = policy_image_free(item->image);
+                return 0;
+        }
+
+        input.generation = change->generation;
+        item->state->generation = change->generation;
+        item->image = policy_image_free(item->image);
+        r = manager_compile(u->name, &input, reterr, &item->image);
+        if (r < 0 || !u->attachment)
+                return r;
+        return item_load(change, item, &input, reterr);
+}
+
+int change_prepare(Manager *m, Store *store, Unit *only, ManagerError *reterr, Change *ret) {
+        _cleanup_(change_done) Change change = {
+                .manager = m,
+                .store = store_ref(store),
+                .generation = m->generation + 1,
+                .stage = STORE_STAGE_INIT,
+        };
+        int r;
+
+        change.items = calloc(MAX(m->n_units, 1U), sizeof(*change.items));
+        if (!change.items)
+                return -ENOMEM;
+        for (size_t i = 0; i < m->n_units; i++) {
+                if (only && m->units[i] != only)
+                        continue;
+                change.items[change.n_items++].unit = m->units[i];
+                r = item_prepare(&change, &change.items[change.n_items - 1], reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = change;
+        change = (Change){ .manager = m, .stage = STORE_STAGE_INIT };
+        return 0;
+}
+
+static int change_publish(Change *change, ManagerError *reterr) {
+        for (size_t i = 0; i < change->n_items; i++) {
+                ChangeItem *item = &change->items[i];
+                int r;
+
+                if (!item->progs)
+                        continue;
+                r = attachment_publish(item->unit->attachment, item->change, item->between,
+                        item->between_image ? item->between_image->hash : 0, &item->progs,
+                        item->image->hash);
+                if (r < 0) {
+                        bool whole = item->unit->attachment->hash != 0;
+
+                        if (!whole)
+                                (void)unit_set_problem(item->unit, CHANGE_HALF_WAY);
+                        return manager_error_set(reterr, MANAGER_ERROR_KERNEL,
+                                "%s: the kernel refused to switch programs: %s; %s",
+                                item->unit->name, strerror(-r),
+                                whole ? "the policy in force is unchanged" : CHANGE_HALF_WAY);
+                }
+                item->published = true;
+        }
+        return 0;
+}
+
+/* Back to the programs before. item->progs are those; what is carried now has no other way back. */
+static void change_unpublish(Change *change) {
+        for (size_t i = change->n_items; i-- > 0;) {
+                ChangeItem *item = &change->items[i];
+                PolicyCompileInput input;
+                _cleanup_(policy_image_freep) PolicyImage *old = NULL;
+                int r;
+
+                if (!item->published)
+                        continue;
+                input = policy_compile_input(
+                        item->unit->policy, item->unit->state, item->unit->state->generation);
+                r = manager_compile(item->unit->name, &input, NULL, &old);
+                if (r >= 0)
+                        r = attachment_publish(item->unit->attachment, plan_reverse(item->change),
+                                item->between, item->between_image ? item->between_image->hash : 0,
+                                &item->progs, old->hash);
+                if (r < 0) {
+                        log_error_errno(
+                                r, "%s: cannot put the previous policy back: %m", item->unit->name);
+                        (void)unit_set_problem(item->unit, CHANGE_HALF_WAY);
+                }
+                item->published = false;
+        }
+}
+
+/* Counts of rules that are gone go into the sums of the unit, once no program counts there any more but
+ * those that are just running. */
+static void item_retire(Manager *m, ChangeItem *item) {
+        const UnitState *old = item->unit->state;
+        bool retired = false;
+        int r;
+
+        for (size_t i = 0; i < old->n_rules; i++) {
+                struct cgp_counter counter;
+
+                if (unit_state_find(item->state, old->rules[i].key))
+                        continue;
+                if (m->kernel->ops->counter_read(m->kernel, old->rules[i].slot, &counter) < 0)
+                        continue;
+                item->state->retired_packets += counter.packets;
+                item->state->retired_bytes += counter.bytes;
+                item->state->retired_blocked += counter.blocked;
+                item->state->retired_would += counter.would;
+                retired = true;
+        }
+        if (!retired)
+                return;
+        r = unit_state_save(item->state, m->state_fd);
+        if (r < 0)
+                log_warning_errno(
+                        r, "%s: cannot save the sums of removed rules, ignoring: %m", old->name);
+}
+
+static int change_save_states(Change *change) {
+        Manager *m = change->manager;
+
+        for (size_t i = 0; i < change->n_items; i++) {
+                ChangeItem *item = &change->items[i];
+                int r;
+
+                if (!item->state)
+                        continue;
+                r = unit_state_save(item->state, m->state_fd);
+                if (r < 0)
+                        return r;
+        }
+        return manager_save_generation(m, change->generation);
+}
+
+static void change_restore_states(Change *change) {
+        for (size_t i = 0; i < change->n_items; i++)
+                if (change->items[i].state) {
+                        int r = unit_state_save(
+                                change->items[i].unit->state, change->manager->state_fd);
+
+                        if (r < 0)
+                                log_warning_errno(r,
+                                        "%s: cannot restore its state file, ignoring: %m",
+                                        change->items[i].unit->name);
+                }
+}
+
+static int change_stage(Change *change, ManagerError *reterr) {
+        Manager *m = change->manager;
+        int r;
+
+        if (!change->name)
+                return 0;
+        r = store_stage(&m->store_dir, change->layer, change->name, change->text, &change->stage);
+        if (r < 0) {
+                _cleanup_free_ char *path = store_path(&m->store_dir, change->layer, change->name);
+
+                return manager_error_set(reterr, MANAGER_ERROR_STORE,
+                        "cannot write %s: %s; the policy in force is unchanged", strempty(path),
+                        strerror(-r));
+        }
+        return 0;
+}
+
+static void item_adopt(Manager *m, ChangeItem *item) {
+        Unit *u = item->unit;
+
+        if (item->state) {
+                item_retire(m, item);
+                manager_release_slots(m, u->state, item->state);
+                unit_state_free(u->state);
+                u->state = TAKE_PTR(item->state);
+        }
+        policy_free(u->policy);
+        u->policy = TAKE_PTR(item->policy);
+        (void)unit_set_problem(u, NULL);
+}
+
+static bool change_does_something(const Change *change) {
+        for (size_t i = 0; i < change->n_items; i++)
+                if (change->items[i].image)
+                        return true;
+        return false;
+}
+
+int change_commit(Change *change, ManagerError *reterr) {
+        Manager *m = change->manager;
+        int r;
+
+        if (!change->name && !change_does_something(change))
+                change->generation = m->generation;
+        r = change_stage(change, reterr);
+        if (r < 0)
+                return r;
+        /* States first: a rule number in an event must mean something to a daemon that follows. */
+        r = change_save_states(change);
+        if (r >= 0 && change->name)
+                r = store_commit(&change->stage);
+        if (r < 0) {
+                change_restore_states(change);
+                return manager_error_set(reterr, MANAGER_ERROR_STORE,
+                        "cannot write below %s: %s; the policy in force is unchanged",
+                        m->config.dir, strerror(-r));
+        }
+        r = change_publish(change, reterr);
+        if (r < 0) {
+                int k;
+
+                change_unpublish(change);
+                k = store_undo(&change->stage);
+                if (k < 0)
+                        log_error_errno(
+                                k, "Cannot take a change of '%s' back: %m", strempty(change->name));
+                change_restore_states(change);
+                return r;
+        }
+
+        if (change->name) {
+                r = store_keep_good(&m->store_dir, change->layer, change->name, change->text);
+                if (r < 0)
+                        log_warning_errno(
+                                r, "Cannot keep a copy of '%s', ignoring: %m", change->name);
+        }
+        store_finish(&change->stage);
+        for (size_t i = 0; i < change->n_items; i++)
+                item_adopt(m, &change->items[i]);
+        m->generation = change->generation;
+        store_unref(m->store);
+        m->store = store_ref(change->store);
+        return 0;
+}
+
+void change_done(Change *change) {
+        const KernelOps *ops = change->manager->kernel->ops;
+
+        for (size_t i = 0; i < change->n_items; i++) {
+                ChangeItem *item = &change->items[i];
+
+                if (item->state)
+                        manager_release_slots(change->manager, item->state, item->unit->state);
+                unit_state_free(item->state);
+                policy_free(item->policy);
+                policy_image_free(item->image);
+                policy_image_free(item->between_image);
+                if (item->progs)
+                        (void)ops->progs_free(item->progs);
+                if (item->between)
+                        (void)ops->progs_free(item->between);
+        }
+        free(change->items);
+        store_stage_done(&change->stage);
+        store_unref(change->store);
+        free(change->name);
+        free(change->text);
+        *change = (Change){ .manager = change->manager, .stage = STORE_STAGE_INIT };
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The signature question: would this pass, and which line decides? Asked of the rules and of the kernel. */
+#include <arpa/inet.h>
+
+#include "core/json.h"
+#include "core/manager-internal.h"
+#include "core/packet.h"
+#include "policy/text.h"
+#include "util/macro.h"
+
+static const PolicyEntry *entry_by_number(const Unit *u, uint32_t number) {
+        for (size_t i = 0; i < u->policy->stack.n_entries; i++)
+                if (u->policy->stack.entries[i].number == number)
+                        return &u->policy->stack.entries[i];
+        return NULL;
+}
+
+typedef struct Checked {
+        bool done;
+        bool agrees;
+        bool passes;
+        uint32_t rule;
+        const char *why; /* not done, static */
+} Checked;
+
+/* Asks the loaded program. Its rule must be the evaluator's, too: the same answer for another reason is a
+ * different policy. */
+static Checked explain_kernel(Unit *u, const PolicyFlow *flow, const PolicyJudgement *judgement) {
+        Manager *m = u->manager;
+        uint8_t packet[PACKET_SIZE_MAX];
+        KernelDryRun run = { .packet = packet, .opener = CGP_OPENER_UNKNOWN };
+        unsigned hook = flow->direction == CGP_DIR_OUT ? CGP_HOOK_EGRESS : CGP_HOOK_INGRESS;
+        uint32_t expected;
+        int r;
+
+        if (!u->attachment || !u->attachment->links[hook])
+                return (Checked){ .why = "not attached" };
+        r = packet_build(flow, packet);
+        if (r < 0)
+                return (Checked){ .why = "no such packet is judged by rules" };
+        run.size = (size_t)r;
+        r = m->kernel->ops->dry_run(m->kernel, u->attachment->links[hook], &run);
+        if (r == -EOPNOTSUPP)
+                return (Checked){ .why = "this kernel cannot run the program on a made-up packet" };
+        if (r < 0)
+                return (Checked){ .why = "running the loaded program failed" };
+
+        expected = judgement->entry              ? judgement->entry->number
+                : flow->direction == CGP_DIR_OUT ? CGP_RULE_DEFAULT_OUT
+                                                 : CGP_RULE_DEFAULT_IN;
+        return (Checked){
+                .done = true,
+                .passes = run.passes,
+                .rule = run.rule,
+                /* In mode off the programs look nothing up, so there is no rule to compare. */
+                .agrees = run.passes == judgement->passes &&
+                        (judgement->reason == POLICY_REASON_OFF || run.rule == expected),
+        };
+}
+
+static int put_entry(
+        json_object *root, const char *key, const PolicyEntry *entry, bool with_source) {
+        _cleanup_free_ char *text = NULL, *source = NULL;
+        json_object *o;
+        int r;
+
+        if (!entry)
+                return json_object_object_add(root, key, NULL) < 0 ? -ENOMEM : 0;
+        if (asprintf(&text, "%s %s", policy_verdict_to_string(entry->rule->verdict),
+                    entry->rule->text) < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+        r = jo_add_new(root, key, json_object_new_object(), &o);
+        if (r >= 0)
+                r = jo_put_string(o, "id", entry->id);
+        if (r >= 0)
+                r = jo_put_string(o, "text", text);
+        if (r >= 0)
+                r = jo_put_string(o, "layer", policy_layer_to_string(entry->layer));
+        if (r < 0 || !with_source)
+                return r;
+        source = policy_source_to_string(&entry->rule->source);
+        return source ? jo_put_string(o, "source", source) : -ENOMEM;
+}
+
+static int put_kernel(Unit *u, json_object *root, const Checked *checked) {
+        const PolicyEntry *entry = checked->done ? entry_by_number(u, checked->rule) : NULL;
+        const char *rule = NULL;
+        json_object *o;
+        int r;
+
+        if (checked->done)
+                rule = entry ? entry->id : event_reserved_rule_id((uint16_t)checked->rule);
+        r = jo_add_new(root, "kernel", json_object_new_object(), &o);
+        if (r >= 0)
+                r = jo_put(o, "checked", json_object_new_boolean(checked->done));
+        if (r >= 0)
+                r = checked->done ? jo_put(o, "agrees", json_object_new_boolean(checked->agrees))
+                                  : jo_put_string(o, "agrees", NULL);
+        if (r >= 0)
+                r = jo_put_string(o, "verdict",
+                        !checked->done            ? NULL
+                                : checked->passes ? "allow"
+                                                  : "deny");
+        if (r >= 0)
+                r = jo_put_string(o, "rule", rule);
+        if (r >= 0)
+                r = jo_put_string(o, "why", checked->why);
+        return r;
+}
+
+static int put_flow(json_object *root, const PolicyFlow *flow) {
+        bool out = flow->direction == CGP_DIR_OUT;
+        char address[INET6_ADDRSTRLEN], protocol[8], remote[INET6_ADDRSTRLEN + 16];
+        uint16_t port = out ? flow->remote_port : flow->local_port;
+        int r;
+
+        policy_address_to_string(flow->remote, address);
+        if (!policy_protocol_has_ports(flow->protocol))
+                (void)snprintf(remote, sizeof(remote), "%s", address);
+        else
+                (void)snprintf(remote, sizeof(remote), strchr(address, ':') ? "[%s]:%u" : "%s:%u",
+                        address, port);
+        r = jo_put_string(root, "direction", out ? "out" : "in");
+        if (r >= 0)
+                r = jo_put_string(
+                        root, "protocol", policy_protocol_to_string(flow->protocol, protocol));
+        if (r >= 0)
+                r = jo_put_string(root, "remote", remote);
+        return r;
+}
+
+/* Where the answer stands: the rule's line, or who states the default. */
+static char *explain_source(const Unit *u, const PolicyJudgement *j) {
+        const PolicyStack *stack = &u->policy->stack;
+
+        if (j->entry)
+                return policy_source_to_string(&j->entry->rule->source);
+        if (j->reason == POLICY_REASON_OFF)
+                return policy_source_to_string(&stack->mode_source);
+        return policy_source_to_string(j->default_direction == CGP_DIR_OUT
+                        ? &stack->default_out_source
+                        : &stack->default_in_source);
+}
+
+static int put_suggestion(json_object *root, const PolicyFlow *flow, const PolicyJudgement *j) {
+        Event event = {
+                .direction = flow->direction,
+                .protocol = flow->protocol,
+                .remote_port = flow->remote_port,
+                .local_port = flow->local_port,
+                .rule = CGP_RULE_DEFAULT_IN,
+        };
+        char body[128], line[160];
+
+        if (j->passes || j->reason == POLICY_REASON_NEVER)
+                return jo_put_string(root, "suggest", NULL);
+        memcpy(event.remote, flow->remote, sizeof(event.remote));
+        (void)snprintf(line, sizeof(line), "allow %s", event_suggest(&event, body));
+        return jo_put_string(root, "suggest", line);
+}
+
+int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, ManagerError *reterr,
+        bool *ret_allow, char **ret_json) {
+        _cleanup_(jo_putp) json_object *root = NULL;
+        _cleanup_free_ char *source = NULL;
+        PolicyJudgement j;
+        Checked checked;
+        bool detached;
+        Unit *u;
+        int r;
+
+        r = manager_find_unit(m, unit, reterr, &u);
+        if (r < 0)
+                return r;
+        j = policy_eval_flow(&u->policy->stack, flow);
+        checked = explain_kernel(u, flow, &j);
+        detached = u->state && !u->attachment;
+        source = explain_source(u, &j);
+        root = json_object_new_object();
+        if (!source || !root)
+                return -ENOMEM;
+
+        r = jo_put_string(root, "verdict", j.passes || detached ? "allow" : "deny");
+        if (r >= 0)
+                r = jo_put_string(root, "unit", u->name);
+        if (r >= 0)
+                r = put_flow(root, flow);
+        if (r >= 0)
+                r = put_entry(root, "rule", j.entry, /* with_source= */ false);
+        if (r >= 0)
+                r = jo_put_string(root, "source", *source ? source : NULL);
+        if (r >= 0)
+                r = jo_put_string(root, "reason",
+                        detached ? "not-attached" : policy_reason_to_string(j.reason));
+        if (r >= 0)
+                r = put_entry(root, "passed-over", j.passed_over, /* with_source= */ true);
+        if (r >= 0)
+                r = jo_put_string(root, "mode", unit_get_mode(u));
+        if (r >= 0)
+                r = jo_put_u64(root, "generation", unit_get_generation(u));
+        if (r >= 0)
+                r = jo_put_string(root, "default-direction",
+                        j.reason != POLICY_REASON_DEFAULT            ? NULL
+                                : j.default_direction == CGP_DIR_OUT ? "out"
+                                                                     : "in");
+        if (r >= 0)
+                r = put_kernel(u, root, &checked);
+        if (r >= 0)
+                r = put_suggestion(root, flow, &j);
+        if (r >= 0)
+                r = jo_to_text(root, ret_json);
+        if (r < 0)
+                return r;
+        *ret_allow = j.passes || detached;
+        return 0;
+}

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The manager's life: made, started over what a predecessor left in the kernel and on disk, freed. */
+#include "core/manager.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "core/manager-internal.h"
+#include "util/io.h"
+#include "util/log.h"
+#include "util/macro.h"
+#include "util/strv.h"
+
+#define STATE_DIR       "state.d"
+#define GENERATION_FILE "generation"
+#define LOG_NAME        "log"
+#define LOG_SIZE_MAX    (8ULL * 1024 * 1024)
+
+int manager_new(sd_event *event, Kernel *kernel, const ManagerConfig *config, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        m = calloc(1, sizeof(*m));
+        if (!m)
+                return -ENOMEM;
+        m->event = sd_event_ref(event);
+        m->kernel = kernel;
+        m->config = *config;
+        m->state_fd = -EBADF;
+        m->store_dir = (StoreDir){
+                .fd = config->dir_fd, .path = config->dir, .services = config->services
+        };
+
+        r = slots_new(1, CGP_MAX_COUNTERS - 1, &m->counters);
+        if (r < 0)
+                return r;
+        r = slots_new(1, CGP_MAX_SUBJECTS - 1, &m->subjects);
+        if (r < 0)
+                return r;
+        r = stream_list_new(event, &m->streams);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+
+        m->listener = (ManagerListener){ 0 };
+        stream_list_free(m->streams);
+        sd_event_source_unref(m->ring_source);
+        sd_event_source_unref(m->drain_timer);
+        sd_event_source_unref(m->flush_timer);
+        sd_event_source_unref(m->coalesce_timer);
+        sd_event_source_unref(m->sweep);
+        kernel_ring_free(m->ring);
+        event_account_free(m->account);
+        event_coalescer_free(m->coalescer);
+        log_file_close(m->log);
+        while (m->n_units > 0)
+                unit_free(m->units[--m->n_units]);
+        free(m->units);
+        while (m->n_dying > 0)
+                attachment_free(m->dying[--m->n_dying]);
+        free(m->dying);
+        store_unref(m->store);
+        strv_free(m->problems);
+        slots_free(m->counters);
+        slots_free(m->subjects);
+        (void)close_keep_errno(m->state_fd);
+        sd_event_unref(m->event);
+        free(m);
+        return NULL;
+}
+
+void manager_set_listener(Manager *m, const ManagerListener *listener) {
+        m->listener = *listener;
+}
+
+/* -- Generation ----------------------------------------------------------------------------------- */
+
+int manager_save_generation(Manager *m, uint64_t generation) {
+        char text[32];
+        _cleanup_close_ int fd = -EBADF;
+        int n, r;
+
+        n = snprintf(text, sizeof(text), "%" PRIu64 "\n", generation);
+        fd = openat(m->config.dir_fd, GENERATION_FILE ".new",
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        r = io_write_all(fd, text, (size_t)n);
+        if (r < 0)
+                return r;
+        return renameat(m->config.dir_fd, GENERATION_FILE ".new", m->config.dir_fd,
+                       GENERATION_FILE) < 0
+                ? -errno
+                : 0;
+}
+
+static void manager_load_generation(Manager *m) {
+        _cleanup_free_ char *text = NULL;
+        char *end;
+        uint64_t n;
+
+        if (io_read_file(m->config.dir_fd, GENERATION_FILE, 64, &text, NULL) < 0)
+                return;
+        errno = 0;
+        n = strtoull(text, &end, 10);
+        if (errno == 0 && end != text && n < INT64_MAX)
+                m->generation = n;
+}
+
+/* -- Start ---------------------------------------------------------------------------------------- */
+
+static int manager_problem(Manager *m, const char *format, ...) _printf_(2, 3);
+
+static int manager_problem(Manager *m, const char *format, ...) {
+        _cleanup_free_ char *line = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&line, format, ap);
+        va_end(ap);
+        if (n < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        log_warning("%s", line);
+        return strv_push(&m->problems, &line);
+}
+
+static int manager_prepare_dirs(Manager *m) {
+        int r;
+
+        r = io_mkdir_open(m->config.dir_fd, STATE_DIR, 0700, &m->state_fd);
+        if (r < 0)
+                return log_error_errno(r, "Cannot open %s/" STATE_DIR ": %m", m->config.dir);
+        r = store_dir_prepare(&m->store_dir);
+        if (r < 0)
+                return log_error_errno(
+                        r, "Cannot prepare the policy directories below %s: %m", m->config.dir);
+        r = store_load(&m->store_dir, NULL, &m->store);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read policies below %s: %m", m->config.dir);
+        for (char **p = m->store->problems; p && *p; p++)
+                log_warning("%s", *p);
+        return 0;
+}
+
+/* Attachments that were found, by cgroup; taken by their units, or else left to die. */
+typedef struct Found {
+        Manager *manager;
+        Attachment **attachments;
+        size_t n;
+} Found;
+
+static void found_done(Found *found) {
+        for (size_t i = 0; i < found->n; i++)
+                attachment_free(found->attachments[i]);
+        free(found->attachments);
+}
+
+static Attachment *found_get(const Found *found, uint64_t cgroup_id, uint32_t subject) {
+        for (size_t i = 0; i < found->n; i++)
+                if (found->attachments[i] && found->attachments[i]->cgroup_id == cgroup_id &&
+                        found->attachments[i]->subject == subject)
+                        return found->attachments[i];
+        return NULL;
+}
+
+static Attachment *found_take(Found *found, uint64_t cgroup_id, uint32_t subject) {
+        for (size_t i = 0; i < found->n; i++)
+                if (found->attachments[i] &&
+                        found->attachments[i] == found_get(found, cgroup_id, subject))
+                        return TAKE_PTR(found->attachments[i]);
+        return NULL;
+}
+
+static int found_add(void *userdata, KernelFound *link) {
+        Found *found = userdata;
+        _cleanup_(attachment_freep) Attachment *a = NULL;
+        Attachment **attachments = NULL;
+        Attachment *known;
+        int r;
+
+        known = found_get(found, link->cgroup_id, link->subject);
+        if (!known) {
+                r = attachment_new_empty(
+                        found->manager->kernel, link->subject, link->cgroup_id, &a);
+                if (r >= 0) {
+                        attachments = reallocarray(
+                                found->attachments, found->n + 1, sizeof(*attachments));
+                        r = attachments ? 0 : -ENOMEM;
+                }
+                if (r < 0) {
+                        (void)found->manager->kernel->ops->link_free(TAKE_PTR(link->link));
+                        return r;
+                }
+                found->attachments = attachments;
+                known = attachments[found->n++] = TAKE_PTR(a);
+        }
+        r = attachment_adopt(known, link->hook, &link->link);
+        if (r < 0)
+                (void)found->manager->kernel->ops->link_free(TAKE_PTR(link->link));
+        return r == -EEXIST ? 0 : r;
+}
+
+/* Takes the numbers that a state file says are its own. A counter that another subject claimed first is
+ * replaced: two subjects must never count into one slot. */
+int manager_claim_state(Manager *m, UnitState *state) {
+        int r;
+
+        r = slots_claim(m->subjects, state->subject);
+        if (r < 0)
+                return r;
+        for (size_t i = 1; i < UNIT_STATE_RESERVED; i++)
+                if (slots_claim(m->counters, state->reserved[i]) < 0)
+                        state->reserved[i] = 0;
+        for (size_t i = state->n_rules; i-- > 0;)
+                if (slots_claim(m->counters, state->rules[i].slot) < 0)
+                        unit_state_remove(state, i);
+        return 0;
+}
+
+/* Makes the hooks carry what the policy says. Recognised by hash, nothing is loaded. Otherwise the new
+ * programs replace whatever is there, refusing system calls first: of the image between nothing is
+ * known, so no intersection can be made, and the strict order is the one that errs on the safe side. */
+int unit_converge(Unit *u) {
+        Manager *m = u->manager;
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        KernelFailure failure = { .hook = -1 };
+        ManagerError error = { 0 };
+        KernelProgs *progs = NULL;
+        PolicyCompileInput input;
+        bool complete = true;
+        int r;
+
+        input = policy_compile_input(u->policy, u->state, u->state->generation);
+        r = manager_compile(u->name, &input, &error, &image);
+        if (r < 0) {
+                log_error("%s: cannot compile its policy: %s", u->name, strempty(error.message));
+                manager_error_done(&error);
+                return r;
+        }
+        if (u->attachment->hash == image->hash)
+                return 0;
+
+        r = m->kernel->ops->progs_load(m->kernel, image, &failure, &progs);
+        if (r < 0)
+                return log_error_errno(r, "%s: cannot load its programs (%s): %m", u->name,
+                        strempty(failure.step));
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
+                complete = complete && u->attachment->links[hook];
+        if (!complete) {
+                log_notice("%s: a hook is missing, attaching it again", u->name);
+                r = attachment_complete(u->attachment, u->cgroup_fd, progs);
+        }
+        if (r >= 0)
+                r = attachment_publish(
+                        u->attachment, POLICY_CHANGE_TIGHTEN, NULL, 0, &progs, image->hash);
+        if (progs)
+                (void)m->kernel->ops->progs_free(progs);
+        if (r < 0)
+                return log_error_errno(r, "%s: cannot put its policy in force: %m", u->name);
+        return 0;
+}
+
+/* A job whose cgroup is gone or stands for another one now. Its hooks, if any, are left to die. */
+static void manager_forget_job(Manager *m, UnitState *state) {
+        _cleanup_free_ char *file = NULL;
+
+        if (asprintf(&file, "%s.json", state->name) >= 0) {
+                _cleanup_(store_stage_done) StoreStage stage = STORE_STAGE_INIT;
+
+                int r;
+
+                r = store_stage(&m->store_dir, POLICY_LAYER_RUNTIME, file, NULL, &stage);
+                if (r >= 0)
+                        r = store_commit(&stage);
+                if (r < 0)
+                        log_warning_errno(
+                                r, "%s: cannot remove its policy, ignoring: %m", state->name);
+                (void)store_keep_good(&m->store_dir, POLICY_LAYER_RUNTIME, file, NULL);
+        }
+        (void)unit_state_delete(m->state_fd, state->name);
+        manager_release_slots(m, state, NULL);
+}
+
+static int unit_open_cgroup(Unit *u) {
+        uint64_t id;
+        int r;
+
+        u->cgroup_fd = openat(u->manager->config.cgroup_fd, u->name,
+                O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (u->cgroup_fd < 0)
+                return -errno;
+        r = cgroup_get_id(u->cgroup_fd, &id);
+        if (r < 0)
+                return r;
+        return id == u->state->cgroup_id ? 0 : -ESTALE;
+}
+
+static bool job_has_policy(Manager *m, const char *name) {
+        _cleanup_free_ char *file = NULL;
+        const StoreFile *found;
+
+        if (asprintf(&file, "%s.json", name) < 0) {
+                file = NULL;
+                return false;
+        }
+        found = store_find(m->store, POLICY_LAYER_RUNTIME, file);
+        return found && found->policy;
+}
+
+static int manager_adopt_job(Manager *m, Found *found, const char *name) {
+        _cleanup_(unit_freep) Unit *u = NULL;
+        ManagerError error = { 0 };
+        int r;
+
+        r = unit_new(m, name, &u);
+        if (r < 0)
+                return r;
+        r = unit_state_load(m->state_fd, name, &u->state);
+        if (r < 0)
+                return manager_problem(m,
+                        "%s/" STATE_DIR
+                        "/%s: not a valid state file; its hooks stay as they are until its "
+                        "processes end",
+                        m->config.dir, name);
+        m->generation = MAX(m->generation, u->state->generation);
+        r = manager_claim_state(m, u->state);
+        if (r < 0)
+                return manager_problem(m,
+                        "%s/" STATE_DIR "/%s: its number is taken by another subject",
+                        m->config.dir, name);
+
+        r = unit_open_cgroup(u);
+        if (r < 0) {
+                log_info("%s: its cgroup is gone, the job is over", name);
+                if (!found_get(found, u->state->cgroup_id, u->state->subject))
+                        slots_give_back(m->subjects, u->state->subject);
+                manager_forget_job(m, u->state);
+                return 0;
+        }
+        /* Without what was given to the job the rest would be wider than what is in force. */
+        r = job_has_policy(m, name) ? policy_build(m, m->store, name, u->state, &error, &u->policy)
+                                    : -ENOENT;
+        if (r < 0) {
+                r = manager_problem(m,
+                        "%s: its policy cannot be read: %s; its hooks stay as they are until its "
+                        "processes end",
+                        name, error.message ? error.message : strerror(-r));
+                manager_error_done(&error);
+                return r;
+        }
+        u->attachment = found_take(found, u->state->cgroup_id, u->state->subject);
+        if (u->state->detached && u->attachment) {
+                /* A predecessor was killed while it let go. */
+                r = attachment_destroy(u->attachment);
+                if (r < 0)
+                        log_warning_errno(
+                                r, "%s: cannot let go of all its hooks, ignoring: %m", name);
+                u->attachment = attachment_free(u->attachment);
+        } else if (!u->state->detached) {
+                if (!u->attachment)
+                        r = attachment_new_empty(
+                                m->kernel, u->state->subject, u->state->cgroup_id, &u->attachment);
+                if (r < 0)
+                        return r;
+                attachment_recognise(u->attachment);
+                r = unit_converge(u);
+                if (r < 0)
+                        (void)unit_set_problem(u,
+                                "its policy could not be put in force; what its hooks carried before stays; "
+                                "'cgpolicyctl reload' tries again");
+        }
+        r = unit_state_save(u->state, m->state_fd);
+        if (r < 0)
+                log_warning_errno(r, "%s: cannot save its state, ignoring: %m", name);
+        return manager_add_unit(m, &u);
+}
+
+static int manager_adopt_jobs(Manager *m, Found *found) {
+        _cleanup_closedir_ DIR *d = NULL;
+        int fd, r;
+
+        fd = openat(m->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d) {
+                r = -errno;
+                (void)close(fd);
+                return r;
+        }
+        for (const struct dirent *de; (de = readdir(d));) {
+                if (de->d_name[0] == '.')
+                        continue;
+                r = manager_adopt_job(m, found, de->d_name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Runtime policies without a state: a daemon was killed between writing the two, before the job began. */
+static int manager_drop_orphans(Manager *m) {
+        for (size_t i = 0; i < m->store->n_files;) {
+                const StoreFile *file = m->store->files[i];
+                _cleanup_(store_unrefp) Store *store = NULL;
+                _cleanup_(store_stage_done) StoreStage stage = STORE_STAGE_INIT;
+                _cleanup_free_ char *name = NULL;
+                Unit *u;
+                int r;
+
+                name = file->layer == POLICY_LAYER_RUNTIME ? strdup(file->name) : NULL;
+                if (!name) {
+                        i++;
+                        continue;
+                }
+                name[strlen(name) - strlen(".json")] = '\0';
+                u = manager_get_unit(m, name);
+                if (u && u->state) {
+                        i++;
+                        continue;
+                }
+                r = store_stage(&m->store_dir, POLICY_LAYER_RUNTIME, file->name, NULL, &stage);
+                if (r >= 0)
+                        r = store_commit(&stage);
+                if (r >= 0)
+                        r = store_with(m->store, POLICY_LAYER_RUNTIME, file->name, NULL, &store);
+                if (r < 0)
+                        return r;
+                (void)store_keep_good(&m->store_dir, POLICY_LAYER_RUNTIME, file->name, NULL);
+                store_unref(m->store);
+                m->store = TAKE_PTR(store);
+        }
+        return 0;
+}
+
+/* Cgroups of ours that no job owns: made by a daemon that was killed before the job began. */
+static int manager_clean_cgroups(Manager *m) {
+        _cleanup_closedir_ DIR *d = NULL;
+        int fd, r;
+
+        fd = openat(m->config.cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d) {
+                r = -errno;
+                (void)close(fd);
+                return r;
+        }
+        for (const struct dirent *de; (de = readdir(d));) {
+                Unit *u;
+
+                if (de->d_type != DT_DIR || de->d_name[0] == '.')
+                        continue;
+                u = manager_get_unit(m, de->d_name);
+                if (u && u->state)
+                        continue;
+                r = cgroup_remove(m->config.cgroup_fd, de->d_name);
+                if (r == -EBUSY) {
+                        r = manager_problem(m,
+                                "processes run in %s/%s, which no job is known for; end them to get rid of it",
+                                m->config.cgroup, de->d_name);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+int manager_start(Manager *m) {
+        _cleanup_(found_done) Found found = { .manager = m };
+        int r;
+
+        manager_load_generation(m);
+        r = manager_prepare_dirs(m);
+        if (r < 0)
+                return r;
+        r = m->kernel->ops->links_find(m->kernel, found_add, &found);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the pinned links: %m");
+        if (r > 0) {
+                r = manager_problem(
+                        m, "%d pins below ours are not what we make; they were left alone", r);
+                if (r < 0)
+                        return r;
+        }
+        r = manager_adopt_jobs(m, &found);
+        if (r < 0)
+                return log_error_errno(r, "Cannot adopt what is in force: %m");
+        for (size_t i = 0; i < found.n; i++)
+                if (found.attachments[i]) {
+                        r = slots_claim(m->subjects, found.attachments[i]->subject);
+                        if (r < 0 && r != -EEXIST)
+                                return r;
+                        r = manager_add_dying(m, &found.attachments[i]);
+                        if (r < 0)
+                                return r;
+                }
+        r = manager_drop_orphans(m);
+        if (r < 0)
+                return log_error_errno(r, "Cannot remove policies of jobs that are over: %m");
+        r = manager_clean_cgroups(m);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the cgroups below %s: %m", m->config.cgroup);
+
+        /* Watches may end jobs, and so change the table, only now that all of it is known. */
+        for (size_t i = m->n_units; i-- > 0;) {
+                r = manager_watch_job(m, m->units[i]);
+                if (r < 0)
+                        return log_error_errno(r, "Cannot watch a job: %m");
+        }
+        r = manager_sync_inactive(m);
+        if (r < 0)
+                return r;
+        manager_sweep(m);
+        return manager_save_generation(m, m->generation);
+}
+
+bool manager_finish(Manager *m) {
+        bool in_force = false;
+
+        for (size_t i = 0; i < m->n_units; i++)
+                in_force = in_force || m->units[i]->attachment;
+        if (!in_force)
+                manager_drop_dying(m);
+        return in_force || m->n_dying > 0;
+}
+
+/* -- Reading -------------------------------------------------------------------------------------- */
+
+uint64_t manager_get_generation(const Manager *m) {
+        return m->generation;
+}
+
+const KernelCapabilities *manager_get_capabilities(const Manager *m) {
+        return m->config.capabilities;
+}
+
+char **manager_get_degraded(Manager *m) {
+        _cleanup_(strv_freep) char **list = NULL;
+
+        if (strv_copy(m->problems, &list) < 0)
+                return NULL;
+        for (char **p = m->store->problems; p && *p; p++)
+                if (strv_extend(&list, *p) < 0)
+                        return NULL;
+        for (size_t i = 0; i < m->n_units; i++) {
+                _cleanup_free_ char *line = NULL;
+
+                if (!m->units[i]->problem)
+                        continue;
+                if (asprintf(&line, "%s: %s", m->units[i]->name, m->units[i]->problem) < 0) {
+                        line = NULL;
+                        return NULL;
+                }
+                if (strv_push(&list, &line) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(list);
+}
+
+uint64_t manager_get_lost(Manager *m) {
+        uint64_t n = 0;
+
+        (void)m->kernel->ops->stat_read(m->kernel, CGP_STAT_UNITEMISED, &n);
+        return n + m->n_records_bad + (m->log ? log_file_get_lost(m->log) : 0);
+}
+
+int manager_each_profile(Manager *m,
+        int (*callback)(void *userdata, const char *name, const char *source), void *userdata) {
+        for (size_t i = 0; i < m->store->n_profiles; i++) {
+                const char *path = m->store->profiles[i]->path;
+                const char *base = strrchr(path, '/');
+                _cleanup_free_ char *name = strdup(base ? base + 1 : path);
+                size_t n;
+                int r;
+
+                if (!name)
+                        return -ENOMEM;
+                n = strlen(name);
+                if (n > 5 && streq(name + n - 5, ".json"))
+                        name[n - 5] = '\0';
+                if (store_profile(m->store, name) != m->store->profiles[i])
+                        continue;
+                r = callback(userdata, name, startswith(path, "profile/") ? "built in" : path);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
