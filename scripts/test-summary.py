@@ -56,7 +56,8 @@ def read_tap(summary, name, output):
             summary.failed.append((f"{name}: {test[3]}", []))
             last_failed = True
         elif skip := SKIP.match(test[3]):
-            summary.skipped.append((f"{name}: {skip[1]}", skip[2] or "no reason given"))
+            # cmocka writes the name where the reason belongs.
+            summary.skipped.append((f"{name}: {skip[1] or skip[2]}", skip[2] or "no reason given"))
         else:
             summary.passed += 1
     if planned is None:
