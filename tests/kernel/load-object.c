@@ -12,37 +12,37 @@
 #include <string.h>
 
 #include "cgp-abi.h"
+#include "kernel/loader.h"
 #include "kernel/probe-image.h"
-#include "kernel/programs.h"
 
 static int report_loaded(const char *mode, unsigned hook, int fd) {
         uint32_t id, n_verified;
         int r;
 
-        r = programs_info(fd, &id, &n_verified);
+        r = loader_info(fd, &id, &n_verified);
         if (r < 0) {
-                printf("%s/%s failed info: %s\n", programs_name(hook), mode, strerror(-r));
+                printf("%s/%s failed info: %s\n", loader_name(hook), mode, strerror(-r));
                 return r;
         }
         if (n_verified > 0)
-                printf("%s/%s ok %u\n", programs_name(hook), mode, n_verified);
+                printf("%s/%s ok %u\n", loader_name(hook), mode, n_verified);
         else
-                printf("%s/%s ok -\n", programs_name(hook), mode);
+                printf("%s/%s ok -\n", loader_name(hook), mode);
         return 0;
 }
 
 static int load_hook(const char *mode_name, unsigned mode, unsigned hook) {
         unsigned char tables[KERNEL_PROBE_TABLE_SIZE];
         struct cgp_config config;
-        ProgramsInput input = { .config = &config, .tables = tables, .hooks = 1U << hook };
-        ProgramsFailure failure = {};
+        LoaderInput input = { .config = &config, .tables = tables, .hooks = 1U << hook };
+        LoaderFailure failure = {};
         int fds[CGP_N_HOOKS];
         int r;
 
         kernel_probe_image(mode, /* subject= */ 1, &config, tables);
-        r = programs_load(&input, &failure, fds);
+        r = loader_load(&input, &failure, fds);
         if (r < 0) {
-                printf("%s/%s failed %s: %s\n", programs_name(hook), mode_name, failure.step,
+                printf("%s/%s failed %s: %s\n", loader_name(hook), mode_name, failure.step,
                         strerror(-r));
                 if (failure.log[0])
                         printf("%s\n", failure.log);

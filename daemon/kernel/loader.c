@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "kernel/programs.h"
+#include "kernel/loader.h"
 
 #include <assert.h>
 #include <bpf/bpf.h>
@@ -34,18 +34,18 @@ static const struct {
         [CGP_HOOK_INGRESS] = { "cgp_ingress", BPF_CGROUP_INET_INGRESS },
 };
 
-const char *const programs_map_names[_PROGRAMS_MAP_MAX] = {
-        [PROGRAMS_MAP_SK] = "cgp_sk",
-        [PROGRAMS_MAP_FLOWS] = "cgp_flows",
-        [PROGRAMS_MAP_COUNTERS] = "cgp_counters",
-        [PROGRAMS_MAP_STATS] = "cgp_stats",
-        [PROGRAMS_MAP_DENIALS] = "cgp_denials",
-        [PROGRAMS_MAP_FLUSHED] = "cgp_flushed",
-        [PROGRAMS_MAP_RECORDS] = "cgp_records",
-        [PROGRAMS_MAP_BUCKETS] = "cgp_buckets",
-        [PROGRAMS_MAP_WOKEN] = "cgp_woken",
-        [PROGRAMS_MAP_EVENTS] = "cgp_events",
-        [PROGRAMS_MAP_WAKE] = "cgp_wake",
+const char *const loader_map_names[_LOADER_MAP_MAX] = {
+        [LOADER_MAP_SK] = "cgp_sk",
+        [LOADER_MAP_FLOWS] = "cgp_flows",
+        [LOADER_MAP_COUNTERS] = "cgp_counters",
+        [LOADER_MAP_STATS] = "cgp_stats",
+        [LOADER_MAP_DENIALS] = "cgp_denials",
+        [LOADER_MAP_FLUSHED] = "cgp_flushed",
+        [LOADER_MAP_RECORDS] = "cgp_records",
+        [LOADER_MAP_BUCKETS] = "cgp_buckets",
+        [LOADER_MAP_WOKEN] = "cgp_woken",
+        [LOADER_MAP_EVENTS] = "cgp_events",
+        [LOADER_MAP_WAKE] = "cgp_wake",
 };
 
 static void (*log_callback)(int level, const char *message);
@@ -76,17 +76,17 @@ static __attribute__((format(printf, 2, 0))) int print_message(
         return 0;
 }
 
-void programs_set_log(void (*callback)(int level, const char *message)) {
+void loader_set_log(void (*callback)(int level, const char *message)) {
         log_callback = callback;
         (void)libbpf_set_print(print_message);
 }
 
-const char *programs_name(unsigned hook) {
+const char *loader_name(unsigned hook) {
         assert(hook < CGP_N_HOOKS);
         return hooks[hook].name;
 }
 
-unsigned programs_attach_type(unsigned hook) {
+unsigned loader_attach_type(unsigned hook) {
         assert(hook < CGP_N_HOOKS);
         return hooks[hook].attach_type;
 }
@@ -118,23 +118,22 @@ static int open_skeleton(uint32_t flows_max, uint32_t denials_max, struct cgp **
 }
 
 static struct bpf_map *shared_map(struct cgp *skeleton, unsigned i) {
-        return bpf_object__find_map_by_name(skeleton->obj, programs_map_names[i]);
+        return bpf_object__find_map_by_name(skeleton->obj, loader_map_names[i]);
 }
 
-int programs_map_specs(
-        uint32_t flows_max, uint32_t denials_max, ProgramsMapSpec ret[_PROGRAMS_MAP_MAX]) {
+int loader_map_specs(uint32_t flows_max, uint32_t denials_max, LoaderMapSpec ret[_LOADER_MAP_MAX]) {
         _cleanup_(destroy_skeletonp) struct cgp *skeleton = NULL;
         int r;
 
         r = open_skeleton(flows_max, denials_max, &skeleton);
         if (r < 0)
                 return r;
-        for (unsigned i = 0; i < _PROGRAMS_MAP_MAX; i++) {
+        for (unsigned i = 0; i < _LOADER_MAP_MAX; i++) {
                 struct bpf_map *map = shared_map(skeleton, i);
 
                 if (!map)
                         return -ENOENT;
-                ret[i] = (ProgramsMapSpec){
+                ret[i] = (LoaderMapSpec){
                         .type = bpf_map__type(map),
                         .key_size = bpf_map__key_size(map),
                         .value_size = bpf_map__value_size(map),
@@ -146,8 +145,8 @@ int programs_map_specs(
 }
 
 /* Hands the maps in; libbpf keeps duplicates of the fds until the object is closed. */
-static int reuse_maps(struct cgp *skeleton, const int fds[_PROGRAMS_MAP_MAX]) {
-        for (unsigned i = 0; i < _PROGRAMS_MAP_MAX; i++) {
+static int reuse_maps(struct cgp *skeleton, const int fds[_LOADER_MAP_MAX]) {
+        for (unsigned i = 0; i < _LOADER_MAP_MAX; i++) {
                 int r;
 
                 if (fds[i] < 0)
@@ -159,13 +158,13 @@ static int reuse_maps(struct cgp *skeleton, const int fds[_PROGRAMS_MAP_MAX]) {
         return 0;
 }
 
-int programs_create_maps(uint32_t flows_max, uint32_t denials_max, int fds[_PROGRAMS_MAP_MAX]) {
+int loader_create_maps(uint32_t flows_max, uint32_t denials_max, int fds[_LOADER_MAP_MAX]) {
         _cleanup_(destroy_skeletonp) struct cgp *skeleton = NULL;
-        int created[_PROGRAMS_MAP_MAX];
+        int created[_LOADER_MAP_MAX];
         struct bpf_program *program;
         int r;
 
-        for (unsigned i = 0; i < _PROGRAMS_MAP_MAX; i++)
+        for (unsigned i = 0; i < _LOADER_MAP_MAX; i++)
                 created[i] = -EBADF;
 
         r = open_skeleton(flows_max, denials_max, &skeleton);
@@ -183,7 +182,7 @@ int programs_create_maps(uint32_t flows_max, uint32_t denials_max, int fds[_PROG
         if (r < 0)
                 return kernel_errno(r);
 
-        for (unsigned i = 0; i < _PROGRAMS_MAP_MAX; i++) {
+        for (unsigned i = 0; i < _LOADER_MAP_MAX; i++) {
                 if (fds[i] >= 0)
                         continue;
                 created[i] = fcntl(bpf_map__fd(shared_map(skeleton, i)), F_DUPFD_CLOEXEC, 3);
@@ -194,7 +193,7 @@ int programs_create_maps(uint32_t flows_max, uint32_t denials_max, int fds[_PROG
                         return r;
                 }
         }
-        for (unsigned i = 0; i < _PROGRAMS_MAP_MAX; i++)
+        for (unsigned i = 0; i < _LOADER_MAP_MAX; i++)
                 if (created[i] >= 0)
                         fds[i] = created[i];
         return 0;
@@ -225,7 +224,7 @@ static int create_tables(const struct cgp_config *config, const uint8_t *tables,
 }
 
 /* Keeps the end of what the verifier wrote: the reason is in its last lines. */
-static void keep_log(ProgramsFailure *reterr, const char *log) {
+static void keep_log(LoaderFailure *reterr, const char *log) {
         size_t n = strlen(log), max = sizeof(reterr->log) - 1;
 
         if (n > max) {
@@ -249,7 +248,7 @@ static int load_errno(int r, const char *log) {
         return -EINVAL;
 }
 
-static int prepare(struct cgp *skeleton, const ProgramsInput *input, int tables_fd, char *log) {
+static int prepare(struct cgp *skeleton, const LoaderInput *input, int tables_fd, char *log) {
         int r;
 
         skeleton->rodata->cgp_config = *input->config;
@@ -299,7 +298,7 @@ static int take_fds(struct cgp *skeleton, unsigned wanted, int ret_fds[CGP_N_HOO
         return 0;
 }
 
-int programs_load(const ProgramsInput *input, ProgramsFailure *reterr, int ret_fds[CGP_N_HOOKS]) {
+int loader_load(const LoaderInput *input, LoaderFailure *reterr, int ret_fds[CGP_N_HOOKS]) {
         _cleanup_(destroy_skeletonp) struct cgp *skeleton = NULL;
         _cleanup_close_ int tables_fd = -EBADF;
         _cleanup_free_ char *log = NULL;
@@ -308,7 +307,7 @@ int programs_load(const ProgramsInput *input, ProgramsFailure *reterr, int ret_f
         assert(input);
         assert(reterr);
 
-        *reterr = (ProgramsFailure){ .step = "open" };
+        *reterr = (LoaderFailure){ .step = "open" };
         if (input->config->abi_version != CGP_ABI_VERSION ||
                 input->config->subject >= CGP_MAX_SUBJECTS ||
                 input->config->table_size > CGP_MAX_TABLE_SIZE)
@@ -339,7 +338,7 @@ int programs_load(const ProgramsInput *input, ProgramsFailure *reterr, int ret_f
         return take_fds(skeleton, input->hooks, ret_fds);
 }
 
-int programs_info(int prog_fd, uint32_t *ret_id, uint32_t *ret_verified) {
+int loader_info(int prog_fd, uint32_t *ret_id, uint32_t *ret_verified) {
         struct bpf_prog_info info = {};
         uint32_t size = sizeof(info);
 

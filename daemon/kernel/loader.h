@@ -9,68 +9,68 @@
 #include "cgp-abi.h"
 #include "util/cleanup.h"
 
-#define PROGRAMS_ALL_HOOKS ((1U << CGP_N_HOOKS) - 1)
+#define LOADER_ALL_HOOKS ((1U << CGP_N_HOOKS) - 1)
 
-/* The maps that all images share, in the order of their names in programs_map_names. */
-typedef enum ProgramsMap {
-        PROGRAMS_MAP_SK,
-        PROGRAMS_MAP_FLOWS,
-        PROGRAMS_MAP_COUNTERS,
-        PROGRAMS_MAP_STATS,
-        PROGRAMS_MAP_DENIALS,
-        PROGRAMS_MAP_FLUSHED,
-        PROGRAMS_MAP_RECORDS,
-        PROGRAMS_MAP_BUCKETS,
-        PROGRAMS_MAP_WOKEN,
-        PROGRAMS_MAP_EVENTS,
-        PROGRAMS_MAP_WAKE,
-        _PROGRAMS_MAP_MAX,
-} ProgramsMap;
+/* The maps that all images share, in the order of their names in loader_map_names. */
+typedef enum LoaderMap {
+        LOADER_MAP_SK,
+        LOADER_MAP_FLOWS,
+        LOADER_MAP_COUNTERS,
+        LOADER_MAP_STATS,
+        LOADER_MAP_DENIALS,
+        LOADER_MAP_FLUSHED,
+        LOADER_MAP_RECORDS,
+        LOADER_MAP_BUCKETS,
+        LOADER_MAP_WOKEN,
+        LOADER_MAP_EVENTS,
+        LOADER_MAP_WAKE,
+        _LOADER_MAP_MAX,
+} LoaderMap;
 
-extern const char *const programs_map_names[_PROGRAMS_MAP_MAX]; /* also the names of the pins */
+extern const char *const loader_map_names[_LOADER_MAP_MAX]; /* also the names of the pins */
 
-typedef struct ProgramsMapSpec {
+typedef struct LoaderMapSpec {
         uint32_t type;
         uint32_t key_size;
         uint32_t value_size;
         uint32_t n_entries;
         uint32_t flags;
-} ProgramsMapSpec;
+} LoaderMapSpec;
 
 /* Creates those shared maps whose fd is negative; the others stay. On success every fd is valid and specs
  * say what each map must be; on failure fds are untouched. */
-int programs_create_maps(
-        uint32_t flows_max, uint32_t denials_max, int fds[_PROGRAMS_MAP_MAX]) _warn_unused_result_;
+int loader_create_maps(
+        uint32_t flows_max, uint32_t denials_max, int fds[_LOADER_MAP_MAX]) _warn_unused_result_;
 
 /* What each map must be like. */
-int programs_map_specs(uint32_t flows_max, uint32_t denials_max,
-        ProgramsMapSpec ret[_PROGRAMS_MAP_MAX]) _warn_unused_result_;
+int loader_map_specs(uint32_t flows_max, uint32_t denials_max,
+        LoaderMapSpec ret[_LOADER_MAP_MAX]) _warn_unused_result_;
 
-typedef struct ProgramsInput {
+typedef struct LoaderInput {
         const struct cgp_config *config;
         const uint8_t *tables; /* config->table_size bytes */
-        const int *map_fds;    /* _PROGRAMS_MAP_MAX of them; NULL: private maps */
+        const int *map_fds;    /* _LOADER_MAP_MAX of them; NULL: private maps */
         unsigned hooks;        /* bit per hook: which programs to load */
-} ProgramsInput;
+} LoaderInput;
 
-typedef struct ProgramsFailure {
+typedef struct LoaderFailure {
         const char *step; /* static: "open", "tables", "load" */
         char log[2048];   /* the end of the verifier's log */
-} ProgramsFailure;
+} LoaderFailure;
 
 /* Loads programs; fds of hooks that are not wanted are -EBADF. The caller closes them.
  * -EINVAL: the verifier refuses; -EOPNOTSUPP: it says that it lacks something; -E2BIG: the tables are
  * larger than this kernel's maps (before 6.7: 4 MiB); -EPERM, -ENOMEM. On failure nothing is left. */
-int programs_load(const ProgramsInput *input, ProgramsFailure *reterr,
+int loader_load(const LoaderInput *input, LoaderFailure *reterr,
         int ret_fds[CGP_N_HOOKS]) _warn_unused_result_;
 
-const char *programs_name(unsigned hook); /* "cgp_egress", ... */
+const char *loader_name(unsigned hook); /* "cgp_egress", ... */
 
 /* bpf_attach_type of a hook. */
-unsigned programs_attach_type(unsigned hook);
+unsigned loader_attach_type(unsigned hook);
 
 /* Id of a loaded program, and how many instructions the verifier processed (0: the kernel does not tell). */
-int programs_info(int prog_fd, uint32_t *ret_id, uint32_t *ret_verified) _warn_unused_result_;
+int loader_info(int prog_fd, uint32_t *ret_id, uint32_t *ret_verified) _warn_unused_result_;
 
 /* The kernel's and libbpf's idea of an errno to ours: 524, which user space never sees by name, is
  * -EOPNOTSUPP. */
@@ -78,4 +78,4 @@ int kernel_errno(long r);
 
 /* Where libbpf's messages go; NULL: nowhere. Until the first call they go nowhere, too, once any function
  * of this header was called. */
-void programs_set_log(void (*callback)(int level, const char *message));
+void loader_set_log(void (*callback)(int level, const char *message));
