@@ -114,7 +114,7 @@ static int parse_prefix(RuleParser *p, Word w, const char *slash, PolicyPeer *re
         unsigned length, max;
 
         if (!word_to_address(address, peer.address))
-                return fail_address(p, address);
+                return fail_address(p, address.n > 0 ? address : w);
         peer.family = address_is_v4(peer.address) ? AF_INET : AF_INET6;
         mapped = mapped && peer.family == AF_INET;
         max = peer.family == AF_INET && !mapped ? 32 : 128;

@@ -230,6 +230,10 @@ static int fail_what(RuleParser *p, Word w) {
         if (word_is_one_of(w, verdict_words))
                 return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
                         "unexpected \"%s\": the verdict is stated already", QUOTE_WORD(w));
+        if (word_is_one_of(w, direction_words))
+                return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
+                        "unexpected \"%s\": a rule has one direction, or none for both",
+                        QUOTE_WORD(w));
         if (meant &&
                 (word_is_one_of((Word){ meant, strlen(meant) }, direction_words) ||
                         word_is_one_of((Word){ meant, strlen(meant) }, peers_words)))
