@@ -23,7 +23,7 @@ struct Client {
 Client *client_close(Client *client) {
         if (!client)
                 return NULL;
-        sd_bus_flush_close_unref(client->bus);
+        sd_bus_close_unref(client->bus); /* every call was answered: nothing is left to flush */
         free(client->private_dir);
         free(client);
         return NULL;

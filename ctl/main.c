@@ -101,8 +101,6 @@ static int run_verb(Options *options) {
                 return ctl_fail(CTL_USAGE, "too %s words: the form is 'cgpolicyctl %s%s%s'",
                         options->n_args - 1 < verb->n_min ? "few" : "many", verb->name,
                         *verb->form ? " " : "", verb->form);
-        if (verb->function != verb_run)
-                (void)signal(SIGPIPE, SIG_IGN); /* a reader that has enough is no failure */
         return verb->function(options, options->args + 1, options->n_args - 1);
 }
 
@@ -131,6 +129,11 @@ int main(int argc, char *argv[]) {
         r = options_parse(&options, argc, argv);
         if (r != CTL_OK)
                 return r;
+
+        /* A reader that has enough is no failure. What run executes inherits what run inherited. */
+        if (options.help || options.version || options.n_args == 0 ||
+                !streq(options.args[0], "run"))
+                (void)signal(SIGPIPE, SIG_IGN);
 
         if (options.version) {
                 (void)puts("cgpolicyctl " CGPOLICY_VERSION);
