@@ -68,7 +68,8 @@ static bool reached_the_group(const struct signalfd_siginfo *info) {
 static void forward(pid_t pid, const struct signalfd_siginfo *info) {
         union sigval value = { .sival_ptr = (void *)(uintptr_t)info->ssi_ptr };
 
-        if (reached_the_group(info))
+        /* What the command itself sends to its process group is not sent back to it. */
+        if (reached_the_group(info) || (info->ssi_code <= 0 && (pid_t)info->ssi_pid == pid))
                 return;
         /* A command that changed its user may be out of reach: then nobody can do what was asked. */
         if (info->ssi_code == SI_QUEUE)

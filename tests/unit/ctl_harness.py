@@ -7,7 +7,7 @@ import sys
 import tempfile
 import traceback
 
-COMMAND, DAEMON = sys.argv[1:3]
+COMMAND, DAEMON = map(os.path.abspath, sys.argv[1:3])
 
 
 class Fake:

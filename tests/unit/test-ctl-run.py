@@ -129,6 +129,13 @@ def test_default_action_of_a_signal():
             check(run.wait() == 128 + signal.SIGTERM, run.returncode)
 
 
+def test_own_signals_do_not_come_back():
+    with Jobs() as (_, fake):
+        script = "trap 'n=$((n+1))' TERM; kill -TERM 0; kill -USR1 $PPID; sh -c 'kill -USR2 $PPID'; echo $n"
+        run = fake.ctl("run", "a", "--", "sh", "-c", "trap : USR2; " + script, start_new_session=True)
+        expect(run, 0, "1\n", "")
+
+
 TREE = "setsid sh -c 'echo ready; exec sleep 100000' & sleep 100000 & sleep 100000 & echo ready; wait"
 
 
