@@ -430,6 +430,12 @@ int manager_apply(Manager *m, const char *name, const char *json, bool dry_run,
         return 0;
 }
 
+int manager_validate(Manager *m, const char *json, PolicyDiags *diags) {
+        _cleanup_(policy_file_freep) PolicyFile *file = NULL;
+
+        return policy_parse_file("-", json, strlen(json), m->config.services, diags, &file);
+}
+
 /* A subject whose hooks do not carry one known image is published again whatever the policy says. */
 static int manager_repair(Manager *m) {
         int ret = 0;

@@ -153,6 +153,8 @@ int manager_set_profile(Manager *m, const char *unit, const char *profile, Manag
 /* name: file name to store it under. With dry_run nothing changes. *ret_diff as in API.md, owned. */
 int manager_apply(Manager *m, const char *name, const char *json, bool dry_run,
         ManagerError *reterr, uint64_t *ret_generation, char **ret_diff) _warn_unused_result_;
+/* Reads a file as the local layer would, without a change. Errors of policy_parse_file(). */
+int manager_validate(Manager *m, const char *json, PolicyDiags *diags);
 int manager_reload(Manager *m, ManagerError *reterr, uint64_t *ret_generation) _warn_unused_result_;
 int manager_attach(Manager *m, const char *unit, ManagerError *reterr,
         uint64_t *ret_generation) _warn_unused_result_;
