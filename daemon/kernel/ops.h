@@ -109,7 +109,7 @@ struct KernelOps {
         int (*flushed_write)(
                 Kernel *k, const struct cgp_denial_key *key, const struct cgp_flushed *flushed);
 
-        /* Runs the packet hook's loaded program on a made-up packet. Changes nothing. hook is EGRESS or
-         * INGRESS. */
+        /* Runs the packet hook's loaded program on a made-up packet. Changes nothing. -EINVAL: not the link of a
+         * packet hook, or (recent kernels) a packet shorter than an IP header; -EMSGSIZE: over 2 KiB. */
         int (*dry_run)(Kernel *k, KernelLink *link, KernelDryRun *run);
 };

@@ -32,9 +32,10 @@ static int probe_hook(
         }
         caps->hooks[hook] = true;
         if (hook == CGP_HOOK_EGRESS) {
-                KernelDryRun run = { .packet = "", .size = 1 };
+                static const unsigned char nonsense[20];
+                KernelDryRun run = { .packet = nonsense, .size = sizeof(nonsense) };
 
-                /* One byte is no packet: a program that was run says so. */
+                /* That is no packet: a program that was run says so. */
                 caps->dry_run = kernel_dry_run_program(fds[hook], &run) == 0 &&
                         run.rule == CGP_RULE_UNPARSABLE_OUT;
         }
