@@ -152,13 +152,13 @@ static int put_suggestion(json_object *root, const PolicyFlow *flow, const Polic
                 .local_port = flow->local_port,
                 .rule = CGP_RULE_DEFAULT_IN,
         };
-        char body[128], line[160];
+        char body[128];
 
         if (j->passes || j->reason == POLICY_REASON_NEVER)
                 return jo_put_string(root, "suggest", NULL);
         memcpy(event.remote, flow->remote, sizeof(event.remote));
-        (void)snprintf(line, sizeof(line), "allow %s", event_suggest(&event, body));
-        return jo_put_string(root, "suggest", line);
+        event_suggest(&event, body);
+        return jo_put_string(root, "suggest", *body ? body : NULL);
 }
 
 int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, ManagerError *reterr,
