@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Warnings about rules that say nothing new. A covered rule is only called so where it changes nothing for
+ * What can be said of the rules of a file only together: ids that are there twice, which is an error, and
+ * rules that say nothing new, which deserve a warning. A covered rule is only called so where it changes nothing for
  * sure: an allow inside a wider allow does something if a deny stands between the two.
  */
 #include <sys/socket.h>
@@ -9,6 +10,19 @@
 #include "util/macro.h"
 
 #define COMPARISONS_MAX 1000000U /* this is a courtesy: it must not cost more than the parsing */
+
+static int compare_places(const PolicySource *a, const PolicySource *b) {
+        if (a->line != b->line)
+                return a->line < b->line ? -1 : 1;
+        return a->column < b->column ? -1 : a->column > b->column;
+}
+
+static int compare_ids(const void *a, const void *b) {
+        const PolicyRule *x = *(PolicyRule *const *)a, *y = *(PolicyRule *const *)b;
+        int d = strcmp(strempty(x->id), strempty(y->id));
+
+        return d != 0 ? d : compare_places(&x->source, &y->source);
+}
 
 /* By what they say, then by where they stand. */
 static int compare_rules(const void *a, const void *b) {
@@ -20,19 +34,27 @@ static int compare_rules(const void *a, const void *b) {
         d = strcmp(x->text, y->text);
         if (d != 0)
                 return d;
-        if (x->source.line != y->source.line)
-                return x->source.line < y->source.line ? -1 : 1;
-        return x->source.column < y->source.column ? -1 : x->source.column > y->source.column;
+        return compare_places(&x->source, &y->source);
+}
+
+/* The rules of the file in another order. NULL without memory. */
+static PolicyRule **sort_rules(
+        const PolicyFile *file, int (*compare)(const void *a, const void *b)) {
+        PolicyRule **sorted = malloc(file->n_rules * sizeof(*sorted));
+
+        if (!sorted)
+                return NULL;
+        memcpy(sorted, file->rules, file->n_rules * sizeof(*sorted));
+        qsort(sorted, file->n_rules, sizeof(*sorted), compare);
+        return sorted;
 }
 
 static int warn_duplicates(const PolicyFile *file, PolicyDiags *diags) {
         _cleanup_free_ PolicyRule **sorted = NULL;
 
-        sorted = malloc(file->n_rules * sizeof(*sorted));
+        sorted = sort_rules(file, compare_rules);
         if (!sorted)
                 return -ENOMEM;
-        memcpy(sorted, file->rules, file->n_rules * sizeof(*sorted));
-        qsort(sorted, file->n_rules, sizeof(*sorted), compare_rules);
         for (size_t i = 1; i < file->n_rules; i++) {
                 const PolicyRule *first = sorted[i - 1], *again = sorted[i];
 
@@ -159,4 +181,31 @@ int policy_file_check(const PolicyFile *file, PolicyDiags *diags) {
                 return r;
         warn_covered(file, diags);
         return 0;
+}
+
+int policy_file_check_ids(const PolicyFile *file, PolicyDiags *diags) {
+        _cleanup_free_ PolicyRule **sorted = NULL;
+        int r = 0;
+
+        assert(file);
+
+        if (file->n_rules < 2)
+                return 0;
+        sorted = sort_rules(file, compare_ids);
+        if (!sorted) {
+                policy_diags_add(
+                        diags, POLICY_ERROR, "no-memory", file->path, 0, 0, "out of memory");
+                return -ENOMEM;
+        }
+        for (size_t i = 1; i < file->n_rules; i++) {
+                const PolicyRule *first = sorted[i - 1], *again = sorted[i];
+
+                if (!first->id || !again->id || !streq(first->id, again->id))
+                        continue;
+                policy_diags_add(diags, POLICY_ERROR, "duplicate-id", file->path,
+                        again->source.line, again->source.column,
+                        "id \"%s\" is that of the rule in line %u", again->id, first->source.line);
+                r = -EINVAL;
+        }
+        return r;
 }

@@ -111,6 +111,9 @@ static int fail_expected(Scan *s, const char *expected) {
         if (*s->c == '/' || *s->c == '#')
                 return SCAN_FAIL(s, -EINVAL, "json-syntax",
                         "expected %s (JSON has no comments; a rule has a \"comment\")", expected);
+        if (*s->c == '"')
+                return SCAN_FAIL(
+                        s, -EINVAL, "json-syntax", "expected %s, found a string", expected);
         if (*s->c == '\'')
                 return SCAN_FAIL(s, -EINVAL, "json-syntax", "strings are written in double quotes");
         while (s->c + n < s->end && ((s->c[n] | 0x20) >= 'a' && (s->c[n] | 0x20) <= 'z'))
@@ -199,6 +202,8 @@ static int scan_escape(Scan *s, Decoded *d) {
 }
 
 static int scan_string(Scan *s, Decoded *d) {
+        const Scan begin = *s;
+
         advance(s, 1);
         for (;;) {
                 uint32_t c;
@@ -206,7 +211,7 @@ static int scan_string(Scan *s, Decoded *d) {
                 int r;
 
                 if (s->c >= s->end)
-                        return SCAN_FAIL(s, -EINVAL, "json-string", "the string has no end");
+                        return SCAN_FAIL(&begin, -EINVAL, "json-string", "the string has no end");
                 if (*s->c == '"') {
                         advance(s, 1);
                         return 0;

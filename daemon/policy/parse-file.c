@@ -135,8 +135,10 @@ static void put_string(FileParser *p, json_object *value, const char *s, char **
                 VALUE_FAIL(p, value, -ENOMEM, "no-memory", "out of memory");
 }
 
-/* Parses each member by its key; what is in no table is an error. */
-static void parse_members(FileParser *p, json_object *object, const MemberParser *members) {
+/* Parses each member by its key; what is in no table is an error. False if there was one. */
+static bool parse_members(FileParser *p, json_object *object, const MemberParser *members) {
+        bool all_known = true;
+
         json_object_object_foreach(object, key, value) {
                 const char *known[16] = {};
                 const MemberParser *m;
@@ -153,6 +155,7 @@ static void parse_members(FileParser *p, json_object *object, const MemberParser
                         m->parse(p, value);
                         continue;
                 }
+                all_known = false;
                 for (n = 0; later_keys[n] && !streq(later_keys[n], key); n++)
                         ;
                 meant = policy_did_you_mean(key, known);
@@ -166,6 +169,7 @@ static void parse_members(FileParser *p, json_object *object, const MemberParser
                         KEY_FAIL(
                                 p, value, -EINVAL, "unknown-key", "unknown key \"%s\"", QUOTE(key));
         }
+        return all_known;
 }
 
 static bool expect_object(FileParser *p, json_object *value, const char *what) {
@@ -241,8 +245,7 @@ static void parse_match(FileParser *p, json_object *value) {
         p->file->has_match = true;
         if (!expect_object(p, value, "\"match\""))
                 return;
-        parse_members(p, value, members);
-        if (!json_object_object_get_ex(value, "units", NULL))
+        if (parse_members(p, value, members) && !json_object_object_get_ex(value, "units", NULL))
                 VALUE_FAIL(p, value, -EINVAL, "missing-key", "\"match\" has no \"units\"");
 }
 
@@ -315,7 +318,7 @@ static void parse_default(FileParser *p, json_object *value) {
                 VALUE_FAIL(p, value, -EINVAL, "missing-key",
                         "\"default\" has neither \"in\" nor \"out\"");
         else
-                parse_members(p, value, members);
+                (void)parse_members(p, value, members);
 }
 
 static void parse_profile(FileParser *p, json_object *value) {
@@ -430,10 +433,11 @@ static void parse_rule_object(FileParser *p, json_object *object, PolicyRule **r
                 {},
         };
         _cleanup_(rule_members_done) RuleMembers m = {};
-        bool has_verdict = false;
+        bool has_verdict;
 
         p->members = &m;
-        parse_members(p, object, members);
+        /* A key that nobody knows is most likely the misspelt verdict. */
+        has_verdict = !parse_members(p, object, members);
         p->members = NULL;
         for (size_t i = 0; i < 3; i++)
                 has_verdict =
@@ -475,36 +479,6 @@ static void parse_rules(FileParser *p, json_object *array) {
         }
 }
 
-static int compare_ids(const void *a, const void *b) {
-        const PolicyRule *x = *(PolicyRule *const *)a, *y = *(PolicyRule *const *)b;
-        int d = strcmp(strempty(x->id), strempty(y->id));
-
-        if (d != 0)
-                return d;
-        if (x->source.line != y->source.line)
-                return x->source.line < y->source.line ? -1 : 1;
-        return x->source.column < y->source.column ? -1 : x->source.column > y->source.column;
-}
-
-static void check_ids(FileParser *p) {
-        _cleanup_free_ PolicyRule **sorted = NULL;
-
-        if (p->file->n_rules == 0)
-                return;
-        sorted = malloc(p->file->n_rules * sizeof(*sorted));
-        if (!sorted) {
-                FILE_FAIL(p, 0, 0, -ENOMEM, "no-memory", "out of memory");
-                return;
-        }
-        memcpy(sorted, p->file->rules, p->file->n_rules * sizeof(*sorted));
-        qsort(sorted, p->file->n_rules, sizeof(*sorted), compare_ids);
-        for (size_t i = 1; i < p->file->n_rules; i++)
-                if (sorted[i]->id && streq_ptr(sorted[i]->id, sorted[i - 1]->id))
-                        FILE_FAIL(p, sorted[i]->source.line, sorted[i]->source.column, -EINVAL,
-                                "duplicate-id", "id \"%s\" is that of the rule in line %u",
-                                sorted[i]->id, sorted[i - 1]->source.line);
-}
-
 static void parse_top(FileParser *p, json_object *top) {
         static const MemberParser members[] = {
                 { "cgpolicy", parse_version },
@@ -517,6 +491,7 @@ static void parse_top(FileParser *p, json_object *top) {
                 {},
         };
         json_object *version = NULL;
+        int r;
 
         if (!expect_object(p, top, "a policy file"))
                 return;
@@ -529,12 +504,14 @@ static void parse_top(FileParser *p, json_object *top) {
                 parse_version(p, version);
                 return;
         }
-        parse_members(p, top, members);
+        (void)parse_members(p, top, members);
         if (p->file->profile && !p->file->has_match)
                 FILE_FAIL(p, p->file->profile_source.line, p->file->profile_source.column, -EINVAL,
                         "nested-profile",
                         "a file without \"match\" is a profile, and a profile cannot name another");
-        check_ids(p);
+        r = policy_file_check_ids(p->file, p->diags);
+        if (p->error == 0)
+                p->error = r;
 }
 
 static void read_values(FileParser *p, const JsonPlaces *places) {

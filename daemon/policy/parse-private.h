@@ -77,3 +77,6 @@ bool word_looks_like_peer(Word w);
 /* Warns of rules that say nothing new: one that stands there already, one that another covers. A cheap
  * look, which may miss one. -ENOMEM. */
 int policy_file_check(const PolicyFile *file, PolicyDiags *diags) _warn_unused_result_;
+
+/* Reports ids that are there twice. -EINVAL, -ENOMEM. */
+int policy_file_check_ids(const PolicyFile *file, PolicyDiags *diags) _warn_unused_result_;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Diagnostics: how they are kept, printed and bounded, and which misspelt words are guessed. */
 #include "policy/diag.h"
 
 #include "policy-test.h"

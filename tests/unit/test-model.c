@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The model: copies, rule lists, what a file matches, and the merge of layers. */
 #include "policy/model.h"
 
 #include "cgp-abi.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Rule text: tables of everything the grammar takes, with its canonical text, and of what it refuses, with
+ * the message and its column; mutants of rules; and each allocation failing once.
+ */
 #include <netinet/in.h>
 
 #include "policy-test.h"
@@ -35,127 +39,127 @@ static void assert_round_trip(const PolicyRule *rule) {
         assert_int_equal(directions, rule->directions);
 }
 
-static void test_accepted(void **state) {
-        static const struct {
-                const char *body;
-                const char *canonical;
-        } cases[] = {
-                /* every part may be absent, but not all */
-                { "any", "any" },
-                { "in", "in any" },
-                { "out", "out any" },
-                { "in any", "in any" },
-                { "to any", "out any" },
-                { "from any", "in any" },
-                { "any to any", "out any" },
-                { "out any to any", "out any" },
-                { "in from any", "in any" },
-                { "tcp", "tcp" },
-                { "out tcp", "out tcp" },
-                { "in udp/53", "in udp/53" },
-                { "  in   tcp/80   from   10.0.0.0/8  ", "in tcp/80 from 10.0.0.0/8" },
-                /* directions */
-                { "to 10.0.0.1", "out to 10.0.0.1" },
-                { "from 10.0.0.1", "in from 10.0.0.1" },
-                { "out to 10.0.0.1", "out to 10.0.0.1" },
-                { "tcp/22 from 10.0.0.1", "in tcp/22 from 10.0.0.1" },
-                { "any to localhost", "out to localhost" },
-                /* protocols */
-                { "udplite/5", "udplite/5" },
-                { "sctp/1-9", "sctp/1-9" },
-                { "icmp", "icmp" },
-                { "icmpv6", "icmpv6" },
-                { "0", "0" },
-                { "1", "icmp" },
-                { "6", "tcp" },
-                { "6/80", "tcp/80" },
-                { "17/53", "udp/53" },
-                { "58", "icmpv6" },
-                { "132/7", "sctp/7" },
-                { "136/7", "udplite/7" },
-                { "47", "47" },
-                { "255", "255" },
-                { "in 47 from 10.0.0.0/8", "in 47 from 10.0.0.0/8" },
-                /* ports */
-                { "tcp/0", "tcp/0" },
-                { "tcp/65535", "tcp/65535" },
-                { "tcp/0-65535", "tcp" },
-                { "tcp/0-65534", "tcp/0-65534" },
-                { "tcp/80-80", "tcp/80" },
-                { "tcp/443,80", "tcp/80,443" },
-                { "tcp/80,80,80-80", "tcp/80" },
-                /* neighbours and overlaps are kept: the narrower one wins over other rules */
-                { "tcp/81,80", "tcp/80,81" },
-                { "tcp/80-81", "tcp/80-81" },
-                { "tcp/1-1000,80", "tcp/1-1000,80" },
-                { "tcp/80,0-65535", "tcp/0-65535,80" },
-                { "tcp/80, 443 , 8080", "tcp/80,443,8080" },
-                { "tcp/80 ,443", "tcp/80,443" },
-                /* several protocols: the written-out form of a service */
-                { "tcp/443+udp/443", "tcp/443+udp/443" },
-                { "udp/443+tcp/443,80", "tcp/80,443+udp/443" },
-                { "udp+tcp/1", "tcp/1+udp" },
-                { "icmp+icmpv6", "icmp+icmpv6" },
-                { "tcp+tcp/80", "tcp/0-65535,80" },
-                { "in 6/1+17/1 from ::1", "in tcp/1+udp/1 from ::1" },
-                /* services */
-                { "https", "tcp/443+udp/443" },
-                { "in https", "in tcp/443+udp/443" },
-                { "out domain to 192.0.2.53", "out tcp/53+udp/53 to 192.0.2.53" },
-                { "ssh from 10.0.0.0/8", "in tcp/22 from 10.0.0.0/8" },
-                { "whois++", "tcp/63" },
-                { "3com-tsmux", "udp/106" },
-                /* addresses */
-                { "to 10.0.0.1/32", "out to 10.0.0.1" },
-                { "to 0.0.0.0/0", "out to 0.0.0.0/0" },
-                { "to ::/0", "out to ::/0" },
-                { "to 0.0.0.0", "out to 0.0.0.0" },
-                { "to 2001:DB8::/32", "out to 2001:db8::/32" },
-                { "to 2001:db8::1/128", "out to 2001:db8::1" },
-                { "to ::1", "out to ::1" },
-                { "to ::ffff:10.0.0.0/104", "out to 10.0.0.0/8" },
-                { "to ::ffff:10.0.0.1", "out to 10.0.0.1" },
-                { "to ::ffff:0:0/96", "out to 0.0.0.0/0" },
-                { "to ::ffff:a00:1/128", "out to 10.0.0.1" },
-                { "to ::fffe:0:0/95", "out to ::fffe:0:0/95" },
-                /* ranges */
-                { "to 10.0.0.1-10.0.0.9", "out to 10.0.0.1-10.0.0.9" },
-                { "to 10.0.0.5-10.0.0.5", "out to 10.0.0.5" },
-                { "to 10.0.0.0-10.255.255.255", "out to 10.0.0.0/8" },
-                { "to 0.0.0.0-255.255.255.255", "out to 0.0.0.0/0" },
-                { "to ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "out to ::/0" },
-                { "to ::ffff:10.0.0.1-10.0.0.9", "out to 10.0.0.1-10.0.0.9" },
-                { "to 2001:db8::1-2001:db8::ff", "out to 2001:db8::1-2001:db8::ff" },
-                { "to 10.0.0.0-10.0.0.2", "out to 10.0.0.0-10.0.0.2" },
-                { "to 10.0.0.1-10.0.0.2", "out to 10.0.0.1-10.0.0.2" },
-                /* sets */
-                { "to localhost", "out to localhost" },
-                { "to link-local", "out to link-local" },
-                { "from multicast", "in from multicast" },
-                /* several peers: sorted, without repetitions, not merged */
-                { "from localhost,10.0.0.0/8", "in from 10.0.0.0/8,localhost" },
-                { "from 10.0.0.0/8, 10.1.0.0/16", "in from 10.0.0.0/8,10.1.0.0/16" },
-                { "from 10.0.0.0/9,10.128.0.0/9", "in from 10.0.0.0/9,10.128.0.0/9" },
-                { "from 10.0.0.1,10.0.0.1/32,::ffff:10.0.0.1", "in from 10.0.0.1" },
-                { "to ::1,127.0.0.1", "out to 127.0.0.1,::1" },
-                { "to any,10.0.0.0/8", "out to any,10.0.0.0/8" },
-                { "to any,any", "out any" },
-                { "to multicast,link-local,localhost,10.0.0.1-10.0.0.9,::/0,any",
-                        "out to any,::/0,10.0.0.1-10.0.0.9,localhost,link-local,multicast" },
-        };
+static const struct {
+        const char *body;
+        const char *canonical;
+} accepted[] = {
+        /* every part may be absent, but not all */
+        { "any", "any" },
+        { "in", "in any" },
+        { "out", "out any" },
+        { "in any", "in any" },
+        { "to any", "out any" },
+        { "from any", "in any" },
+        { "any to any", "out any" },
+        { "out any to any", "out any" },
+        { "in from any", "in any" },
+        { "tcp", "tcp" },
+        { "out tcp", "out tcp" },
+        { "in udp/53", "in udp/53" },
+        { "  in   tcp/80   from   10.0.0.0/8  ", "in tcp/80 from 10.0.0.0/8" },
+        /* directions */
+        { "to 10.0.0.1", "out to 10.0.0.1" },
+        { "from 10.0.0.1", "in from 10.0.0.1" },
+        { "out to 10.0.0.1", "out to 10.0.0.1" },
+        { "tcp/22 from 10.0.0.1", "in tcp/22 from 10.0.0.1" },
+        { "any to localhost", "out to localhost" },
+        /* protocols */
+        { "udplite/5", "udplite/5" },
+        { "sctp/1-9", "sctp/1-9" },
+        { "icmp", "icmp" },
+        { "icmpv6", "icmpv6" },
+        { "0", "0" },
+        { "1", "icmp" },
+        { "6", "tcp" },
+        { "6/80", "tcp/80" },
+        { "17/53", "udp/53" },
+        { "58", "icmpv6" },
+        { "132/7", "sctp/7" },
+        { "136/7", "udplite/7" },
+        { "47", "47" },
+        { "255", "255" },
+        { "in 47 from 10.0.0.0/8", "in 47 from 10.0.0.0/8" },
+        /* ports */
+        { "tcp/0", "tcp/0" },
+        { "tcp/65535", "tcp/65535" },
+        { "tcp/0-65535", "tcp" },
+        { "tcp/0-65534", "tcp/0-65534" },
+        { "tcp/80-80", "tcp/80" },
+        { "tcp/443,80", "tcp/80,443" },
+        { "tcp/80,80,80-80", "tcp/80" },
+        /* neighbours and overlaps are kept: the narrower one wins over other rules */
+        { "tcp/81,80", "tcp/80,81" },
+        { "tcp/80-81", "tcp/80-81" },
+        { "tcp/1-1000,80", "tcp/1-1000,80" },
+        { "tcp/80,0-65535", "tcp/0-65535,80" },
+        { "tcp/80, 443 , 8080", "tcp/80,443,8080" },
+        { "tcp/80 ,443", "tcp/80,443" },
+        /* several protocols: the written-out form of a service */
+        { "tcp/443+udp/443", "tcp/443+udp/443" },
+        { "udp/443+tcp/443,80", "tcp/80,443+udp/443" },
+        { "udp+tcp/1", "tcp/1+udp" },
+        { "icmp+icmpv6", "icmp+icmpv6" },
+        { "tcp+tcp/80", "tcp/0-65535,80" },
+        { "in 6/1+17/1 from ::1", "in tcp/1+udp/1 from ::1" },
+        /* services */
+        { "https", "tcp/443+udp/443" },
+        { "in https", "in tcp/443+udp/443" },
+        { "out domain to 192.0.2.53", "out tcp/53+udp/53 to 192.0.2.53" },
+        { "ssh from 10.0.0.0/8", "in tcp/22 from 10.0.0.0/8" },
+        { "whois++", "tcp/63" },
+        { "3com-tsmux", "udp/106" },
+        /* addresses */
+        { "to 10.0.0.1/32", "out to 10.0.0.1" },
+        { "to 0.0.0.0/0", "out to 0.0.0.0/0" },
+        { "to ::/0", "out to ::/0" },
+        { "to 0.0.0.0", "out to 0.0.0.0" },
+        { "to 2001:DB8::/32", "out to 2001:db8::/32" },
+        { "to 2001:db8::1/128", "out to 2001:db8::1" },
+        { "to ::1", "out to ::1" },
+        { "to ::ffff:10.0.0.0/104", "out to 10.0.0.0/8" },
+        { "to ::ffff:10.0.0.1", "out to 10.0.0.1" },
+        { "to ::ffff:0:0/96", "out to 0.0.0.0/0" },
+        { "to ::ffff:a00:1/128", "out to 10.0.0.1" },
+        { "to ::fffe:0:0/95", "out to ::fffe:0:0/95" },
+        /* ranges */
+        { "to 10.0.0.1-10.0.0.9", "out to 10.0.0.1-10.0.0.9" },
+        { "to 10.0.0.5-10.0.0.5", "out to 10.0.0.5" },
+        { "to 10.0.0.0-10.255.255.255", "out to 10.0.0.0/8" },
+        { "to 0.0.0.0-255.255.255.255", "out to 0.0.0.0/0" },
+        { "to ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "out to ::/0" },
+        { "to ::ffff:10.0.0.1-10.0.0.9", "out to 10.0.0.1-10.0.0.9" },
+        { "to 2001:db8::1-2001:db8::ff", "out to 2001:db8::1-2001:db8::ff" },
+        { "to 10.0.0.0-10.0.0.2", "out to 10.0.0.0-10.0.0.2" },
+        { "to 10.0.0.1-10.0.0.2", "out to 10.0.0.1-10.0.0.2" },
+        /* sets */
+        { "to localhost", "out to localhost" },
+        { "to link-local", "out to link-local" },
+        { "from multicast", "in from multicast" },
+        /* several peers: sorted, without repetitions, not merged */
+        { "from localhost,10.0.0.0/8", "in from 10.0.0.0/8,localhost" },
+        { "from 10.0.0.0/8, 10.1.0.0/16", "in from 10.0.0.0/8,10.1.0.0/16" },
+        { "from 10.0.0.0/9,10.128.0.0/9", "in from 10.0.0.0/9,10.128.0.0/9" },
+        { "from 10.0.0.1,10.0.0.1/32,::ffff:10.0.0.1", "in from 10.0.0.1" },
+        { "to ::1,127.0.0.1", "out to 127.0.0.1,::1" },
+        { "to any,10.0.0.0/8", "out to any,10.0.0.0/8" },
+        { "to any,any", "out any" },
+        { "to multicast,link-local,localhost,10.0.0.1-10.0.0.9,::/0,any",
+                "out to any,::/0,10.0.0.1-10.0.0.9,localhost,link-local,multicast" },
+};
 
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+static void test_accepted(void **state) {
+        for (size_t i = 0; i < ELEMENTSOF(accepted); i++) {
                 _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
                 _cleanup_(policy_diags_done) PolicyDiags diags = {};
                 int r;
 
                 r = policy_parse_body(
-                        POLICY_DENY, cases[i].body, "/p", 3, 9, &test_services, &diags, &rule);
+                        POLICY_DENY, accepted[i].body, "/p", 3, 9, &test_services, &diags, &rule);
                 if (r < 0)
-                        print_error("\"%s\": %s\n", cases[i].body, diags.diags[0].message);
+                        print_error("\"%s\": %s\n", accepted[i].body, diags.diags[0].message);
                 assert_int_equal(r, 0);
                 assert_int_equal(diags.n_diags, 0);
-                assert_string_equal(rule->text, cases[i].canonical);
+                assert_string_equal(rule->text, accepted[i].canonical);
                 assert_int_equal(rule->verdict, POLICY_DENY);
                 assert_string_equal(rule->source.path, "/p");
                 assert_int_equal(rule->source.line, 3);

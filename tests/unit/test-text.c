@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The printed forms of addresses, protocols, rules and files. */
 #include "policy/text.h"
 
 #include <netinet/in.h>
