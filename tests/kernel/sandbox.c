@@ -163,25 +163,42 @@ int sandbox_run(int (*test)(Sandbox *sandbox)) {
         return status;
 }
 
-int sandbox_cgroup(Sandbox *sandbox, const char *name, uint64_t *ret_id) {
+/* The parent of a cgroup that is named by a path, and its last component. */
+static const char *open_parent(Sandbox *sandbox, const char *path, int *ret_fd) {
+        const char *slash = strrchr(path, '/');
+        char parent[256];
+
+        (void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1,
+                slash ? path : ".");
+        *ret_fd = openat(sandbox->cgroup_fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(*ret_fd >= 0);
+        return slash ? slash + 1 : path;
+}
+
+int sandbox_cgroup(Sandbox *sandbox, const char *path, uint64_t *ret_id) {
+        _cleanup_close_ int parent_fd = -EBADF;
+        const char *name = open_parent(sandbox, path, &parent_fd);
         int fd;
 
-        assert_int_equal(cgroup_create(sandbox->cgroup_fd, name, /* exclusive= */ false, &fd), 0);
+        assert_int_equal(cgroup_create(parent_fd, name, /* exclusive= */ false, &fd), 0);
         assert_int_equal(cgroup_get_id(fd, ret_id), 0);
         return fd;
 }
 
-void sandbox_enter(Sandbox *sandbox, const char *name) {
-        char path[256];
+void sandbox_enter(Sandbox *sandbox, const char *path) {
+        char file[256];
 
-        (void)snprintf(path, sizeof(path), "%s/cgroup.procs", name);
-        assert_int_equal(write_file(sandbox->cgroup_fd, path, "0"), 0);
+        (void)snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+        assert_int_equal(write_file(sandbox->cgroup_fd, file, "0"), 0);
 }
 
 void sandbox_leave(Sandbox *sandbox) {
         sandbox_enter(sandbox, "home");
 }
 
-void sandbox_remove_cgroup(Sandbox *sandbox, const char *name) {
-        assert_int_equal(cgroup_remove(sandbox->cgroup_fd, name), 0);
+void sandbox_remove_cgroup(Sandbox *sandbox, const char *path) {
+        _cleanup_close_ int parent_fd = -EBADF;
+        const char *name = open_parent(sandbox, path, &parent_fd);
+
+        assert_int_equal(cgroup_remove(parent_fd, name), 0);
 }

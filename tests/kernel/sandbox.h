@@ -17,12 +17,12 @@ typedef struct Sandbox {
  * cgroup2, no bpffs), and then says why. */
 int sandbox_run(int (*test)(Sandbox *sandbox));
 
-/* Makes and opens a cgroup in the sandbox; id is what links report. Fails the test if it cannot. */
-int sandbox_cgroup(Sandbox *sandbox, const char *name, uint64_t *ret_id);
+/* Makes and opens a cgroup in the sandbox (its parents must be there); id is what links report. Fails the test if it cannot. */
+int sandbox_cgroup(Sandbox *sandbox, const char *path, uint64_t *ret_id);
 
 /* Moves this process to a cgroup of the sandbox: the sockets that it makes belong there. */
-void sandbox_enter(Sandbox *sandbox, const char *name);
+void sandbox_enter(Sandbox *sandbox, const char *path);
 void sandbox_leave(Sandbox *sandbox); /* to "home" */
 
 /* Removes a cgroup of the sandbox. */
-void sandbox_remove_cgroup(Sandbox *sandbox, const char *name);
+void sandbox_remove_cgroup(Sandbox *sandbox, const char *path);
