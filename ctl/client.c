@@ -243,6 +243,9 @@ static int explain_error(
                                 guess, next);
                 return ctl_fail(code, "no subject '%s'; %s", subject, next);
         }
+        /* The daemon's own message often goes on with what to do, and then knows it better. */
+        if (message && strchr(message, ';'))
+                next = NULL;
         return ctl_fail(code, "%s%s%s", message && *message ? message : strerror(-r),
                 next ? "; " : "", strempty(next));
 }

@@ -155,8 +155,10 @@ static void print_answer(const Options *options, const char *subject, const Flow
         print_reason(answer);
         print_passed_over(answer);
         print_kernel(answer);
+        /* A whole rule, "allow out tcp/443": the verb is its verdict. */
         if (suggest && !allow) {
-                _cleanup_free_ char *safe = text_make_safe(suggest);
+                const char *body = startswith(suggest, "allow ");
+                _cleanup_free_ char *safe = text_make_safe(body ? body : suggest);
 
                 (void)printf("To allow it: cgpolicyctl allow %s %s\n", subject, strempty(safe));
         }

@@ -106,7 +106,8 @@ static int reply_change(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (*unit && !is_unit(unit))
                 return no_such_unit(error, unit);
         if (streq(rule, "web.99"))
-                return sd_bus_error_set(error, CGPOLICY_ERROR_NO_SUCH_RULE, "No rule web.99");
+                return sd_bus_error_set(
+                        error, CGPOLICY_ERROR_NO_SUCH_RULE, "'web' has no rule 'web.99'; do this");
         return sd_bus_reply_method_return(m, "t", UINT64_C(8));
 }
 
@@ -151,7 +152,7 @@ static int reply_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
                     "\"reason\":\"rule\",\"passed-over\":null,\"mode\":\"enforce\","
                     "\"generation\":7,\"default-direction\":null,\"kernel\":{\"checked\":true,"
                     "\"agrees\":%s,\"verdict\":\"deny\",\"rule\":\"web.17\",\"why\":null},"
-                    "\"suggest\":\"out tcp/443 to %s\"}",
+                    "\"suggest\":\"allow out tcp/443 to %s\"}",
                     allow ? "allow" : "deny", unit, agrees ? "true" : "false", address) < 0)
                 return -ENOMEM;
         return sd_bus_reply_method_return(m, "ss", allow ? "allow" : "deny", json);

@@ -85,7 +85,7 @@ def test_other_changes():
         expect(fake.ctl("default", "web", "deny"), 0, "web: default in deny   generation 8\nweb: default out deny   generation 8\n")
         expect(fake.ctl("mode", "web", "audit"), 0, "web: mode audit   generation 8\n")
         expect(fake.ctl("remove", "web", "web.17"), 0, "web: removed web.17   generation 8\n")
-        expect(fake.ctl("remove", "web", "web.99"), 4, "", "No rule web.99")
+        expect(fake.ctl("remove", "web", "web.99"), 4, "", "'web' has no rule 'web.99'; do this\n")
         expect(fake.ctl("remove", "web", "in", "tcp/80"), 2, "", "write the verdict too")
         expect(fake.ctl("remove", "web", "allow in tcp/80"), 0, "web: removed allow in tcp/80   generation 8\n")
         expect(fake.ctl("profile"), 0, "PROFILE  SOURCE\ndefault  built in\n")
