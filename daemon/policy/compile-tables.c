@@ -205,34 +205,55 @@ static void trie_done(Trie *trie) {
         grid_axis_done(&trie->axis);
 }
 
+static unsigned key_byte(GridKey key, unsigned n) {
+        return n < 8 ? key.hi >> (56 - 8 * n) & 0xff : key.lo >> (120 - 8 * n) & 0xff;
+}
+
+static GridKey key_with_byte(GridKey key, unsigned n, uint64_t byte) {
+        if (n < 8)
+                key.hi |= byte << (56 - 8 * n);
+        else
+                key.lo |= byte << (120 - 8 * n);
+        return key;
+}
+
+/* Goes on to the break that start belongs to. Returns the next one if it comes before end, else NULL: then
+ * all of start to end is one class. */
+static const GridBreak *trie_seek(Trie *trie, GridKey start, GridKey end) {
+        const GridBreak *breaks = trie->axis.breaks;
+        size_t n = trie->axis.n_breaks;
+
+        while (trie->at + 1 < n && grid_key_compare(breaks[trie->at + 1].start, start) <= 0)
+                trie->at++;
+        if (trie->at + 1 == n || grid_key_compare(breaks[trie->at + 1].start, end) > 0)
+                return NULL;
+        return &breaks[trie->at + 1];
+}
+
 /* The entry for all keys that share the first n_bytes bytes with start. */
 static int trie_build(Trie *trie, GridKey start, unsigned n_bytes, uint32_t *ret_entry) {
-        const GridAxis *axis = &trie->axis;
         GridKey end = grid_key_end(start, n_bytes * 8);
         uint16_t node[TABLES_NODE_ENTRIES];
         uint32_t entry;
         int r;
 
-        while (trie->at + 1 < axis->n_breaks &&
-                grid_key_compare(axis->breaks[trie->at + 1].start, start) <= 0)
-                trie->at++;
-        if (trie->at + 1 == axis->n_breaks ||
-                grid_key_compare(axis->breaks[trie->at + 1].start, end) > 0) {
-                *ret_entry = CGP_ENTRY_LEAF | axis->breaks[trie->at].class;
+        if (!trie_seek(trie, start, end)) {
+                *ret_entry = CGP_ENTRY_LEAF | trie->axis.breaks[trie->at].class;
                 return 0;
         }
 
-        for (uint64_t i = 0; i < TABLES_NODE_ENTRIES; i++) {
-                GridKey child = start;
+        for (unsigned i = 0; i < TABLES_NODE_ENTRIES; i++) {
+                const GridBreak *next = trie_seek(trie, key_with_byte(start, n_bytes, i), end);
+                unsigned cut = next ? key_byte(next->start, n_bytes) : TABLES_NODE_ENTRIES;
 
-                if (n_bytes < 8)
-                        child.hi |= i << (56 - 8 * n_bytes);
-                else
-                        child.lo |= i << (120 - 8 * n_bytes);
-                r = trie_build(trie, child, n_bytes + 1, &entry);
+                while (i < cut)
+                        node[i++] = CGP_ENTRY_LEAF | trie->axis.breaks[trie->at].class;
+                if (!next)
+                        break;
+                r = trie_build(trie, key_with_byte(start, n_bytes, cut), n_bytes + 1, &entry);
                 if (r < 0)
                         return r;
-                node[i] = entry;
+                node[cut] = entry;
         }
 
         r = intern_add(&trie->tables->nodes, node, ret_entry);

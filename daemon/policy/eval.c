@@ -55,21 +55,24 @@ static bool address_has_prefix(const uint8_t address[16], const uint8_t prefix[1
 /* The prefix of an inclusive range's cover that holds the address: the widest aligned block around the
  * address that lies in the range. Counts bits of all 16 bytes. */
 static bool range_covers(const PolicyPeer *peer, const uint8_t address[16], unsigned *ret_bits) {
-        for (unsigned bits = 0; bits <= 128; bits++) {
-                uint8_t low[16], high[16];
+        uint8_t low[16], high[16];
+        unsigned bits = 128;
 
-                memcpy(low, address, sizeof(low));
-                memcpy(high, address, sizeof(high));
-                for (unsigned i = bits; i < 128; i++) {
-                        low[i / 8] &= ~(0x80 >> i % 8);
-                        high[i / 8] |= 0x80 >> i % 8;
-                }
-                if (memcmp(low, peer->address, 16) >= 0 && memcmp(high, peer->last, 16) <= 0) {
-                        *ret_bits = bits;
-                        return true;
-                }
+        if (memcmp(address, peer->address, 16) < 0 || memcmp(address, peer->last, 16) > 0)
+                return false;
+
+        memcpy(low, address, sizeof(low));
+        memcpy(high, address, sizeof(high));
+        for (; bits > 0; bits--) {
+                unsigned i = bits - 1;
+
+                low[i / 8] &= ~(0x80 >> i % 8);
+                high[i / 8] |= 0x80 >> i % 8;
+                if (memcmp(low, peer->address, 16) < 0 || memcmp(high, peer->last, 16) > 0)
+                        break;
         }
-        return false;
+        *ret_bits = bits;
+        return true;
 }
 
 static bool question_matches_multicast(const Question *q, bool v4, unsigned *ret_len) {
