@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The compiler: precedence as a table of cases, and agreement with the reference evaluator at random. */
+#include <stdio.h>
+
+#include "policy-random.h"
+#include "policy-texts.h"
+#include "policy/eval.h"
+#include "policy/image.h"
+
+#define A POLICY_DEFAULT_ALLOW
+#define D POLICY_DEFAULT_DENY
+
+/* rule: index into texts, or -1 for the default. */
+typedef struct Case {
+        const char *name;
+        const char *texts[TEXT_RULES_MAX];
+        PolicyDefault def;
+        unsigned view;
+        const char *remote;
+        int protocol;
+        uint16_t port;
+        int rule;
+} Case;
+
+static const Case cases[] = {
+        /* No rule: the default, of each direction. */
+        { "default out", {}, A, CGP_VIEW_OUT, "192.0.2.1", 6, 80, -1 },
+        { "default in", {}, D, CGP_VIEW_IN, "2001:db8::1", 6, 80, -1 },
+        { "default in, sent to multicast", {}, D, CGP_VIEW_IN_MULTICAST, "192.0.2.1", 17, 5353,
+                -1 },
+        { "no match", { "deny out tcp/80" }, A, CGP_VIEW_OUT, "192.0.2.1", 6, 81, -1 },
+        { "other protocol", { "deny out tcp/80" }, A, CGP_VIEW_OUT, "192.0.2.1", 17, 80, -1 },
+        { "other direction", { "deny out tcp/80" }, A, CGP_VIEW_IN, "192.0.2.1", 6, 80, -1 },
+        { "both directions, out", { "deny tcp/80" }, A, CGP_VIEW_OUT, "192.0.2.1", 6, 80, 0 },
+        { "both directions, in", { "deny tcp/80" }, A, CGP_VIEW_IN, "192.0.2.1", 6, 80, 0 },
+        /* Order does not matter, the longer prefix does. */
+        { "longer prefix allows", { "deny out any to 10.0.0.0/8", "allow out any to 10.1.2.3" }, A,
+                CGP_VIEW_OUT, "10.1.2.3", 6, 80, 1 },
+        { "longer prefix allows, other order",
+                { "allow out any to 10.1.2.3", "deny out any to 10.0.0.0/8" }, A, CGP_VIEW_OUT,
+                "10.1.2.3", 6, 80, 0 },
+        { "beside it", { "deny out any to 10.0.0.0/8", "allow out any to 10.1.2.3" }, A,
+                CGP_VIEW_OUT, "10.1.2.4", 6, 80, 0 },
+        { "after it", { "deny out any to 10.0.0.0/8", "allow out any to 10.1.2.3" }, D,
+                CGP_VIEW_OUT, "11.0.0.0", 6, 80, -1 },
+        { "longer prefix before narrower ports",
+                { "deny out tcp/80 to 10.0.0.0/8", "allow out tcp to 10.0.0.0/9" }, A, CGP_VIEW_OUT,
+                "10.1.2.3", 6, 80, 1 },
+        { "longer prefix before named protocol",
+                { "deny out tcp to 10.0.0.0/8", "allow out any to 10.0.0.0/9" }, A, CGP_VIEW_OUT,
+                "10.1.2.3", 6, 80, 1 },
+        { "IPv6 prefix", { "allow in any from 2001:db8::/32", "deny in any from 2001:db8::/33" }, A,
+                CGP_VIEW_IN, "2001:db8::1", 6, 80, 1 },
+        /* Then the narrower port range, then the named protocol, then deny, then the number. */
+        { "narrower ports", { "deny out tcp/1-1024", "allow out tcp/80-81" }, A, CGP_VIEW_OUT,
+                "192.0.2.1", 6, 81, 1 },
+        { "narrower ports, same rule twice", { "allow out tcp/1-1024,80", "deny out tcp/1-100" }, A,
+                CGP_VIEW_OUT, "192.0.2.1", 6, 80, 0 },
+        { "narrower ports, the rest", { "allow out tcp/1-1024,80", "deny out tcp/1-100" }, A,
+                CGP_VIEW_OUT, "192.0.2.1", 6, 81, 1 },
+        { "named protocol", { "deny out any", "allow out tcp" }, A, CGP_VIEW_OUT, "192.0.2.1", 6,
+                80, 1 },
+        { "protocol without ports", { "deny out any", "allow out icmp" }, A, CGP_VIEW_OUT,
+                "192.0.2.1", 1, 0, 1 },
+        { "protocol by number", { "deny out any", "allow out 47" }, A, CGP_VIEW_OUT, "192.0.2.1",
+                47, 0, 1 },
+        { "deny wins a tie", { "allow out tcp/80", "deny out tcp/80" }, A, CGP_VIEW_OUT,
+                "192.0.2.1", 6, 80, 1 },
+        { "deny wins a tie of partly equal rules", { "allow out tcp/80,443", "deny out tcp/443" },
+                A, CGP_VIEW_OUT, "192.0.2.1", 6, 443, 1 },
+        { "smaller number", { "deny out tcp/80", "deny out tcp/80 to any" }, A, CGP_VIEW_OUT,
+                "192.0.2.1", 6, 80, 0 },
+        /* any, an absent peer and /0 are equal; no port is 0-65535. */
+        { "absent peer ties with /0", { "allow out tcp to 0.0.0.0/0", "deny out tcp" }, A,
+                CGP_VIEW_OUT, "192.0.2.1", 6, 80, 1 },
+        { "no port ties with all", { "allow out tcp/0-65535", "deny out tcp" }, A, CGP_VIEW_OUT,
+                "192.0.2.1", 6, 80, 1 },
+        { "::/0 is not IPv4", { "deny out any to ::/0" }, A, CGP_VIEW_OUT, "192.0.2.1", 6, 80, -1 },
+        { "::/0 is IPv6", { "deny out any to ::/0" }, A, CGP_VIEW_OUT, "::1", 6, 80, 0 },
+        { "0.0.0.0/0 is not IPv6", { "deny out any to 0.0.0.0/0" }, A, CGP_VIEW_OUT, "::", 6, 80,
+                -1 },
+        { "v4-mapped is IPv4", { "deny out any to 192.0.2.0/24" }, A, CGP_VIEW_OUT,
+                "::ffff:192.0.2.1", 6, 80, 0 },
+        /* A range counts as the prefixes that cover it. */
+        { "range, a /31 of it",
+                { "deny out any to 10.0.0.1-10.0.0.3", "allow out any to 10.0.0.2/31" }, A,
+                CGP_VIEW_OUT, "10.0.0.2", 6, 80, 0 },
+        { "range, a /32 of it",
+                { "deny out any to 10.0.0.1-10.0.0.3", "allow out any to 10.0.0.0/31" }, A,
+                CGP_VIEW_OUT, "10.0.0.1", 6, 80, 0 },
+        { "range, inside a /31 of it",
+                { "deny out any to 10.0.0.1-10.0.0.3", "allow out any to 10.0.0.3" }, A,
+                CGP_VIEW_OUT, "10.0.0.3", 6, 80, 1 },
+        { "range, before", { "deny out any to 10.0.0.1-10.0.0.3" }, A, CGP_VIEW_OUT, "10.0.0.0", 6,
+                80, -1 },
+        { "range, after", { "deny out any to 10.0.0.1-10.0.0.3" }, A, CGP_VIEW_OUT, "10.0.0.4", 6,
+                80, -1 },
+        { "range of everything", { "deny out any to ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" },
+                A, CGP_VIEW_OUT, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 6, 80, 0 },
+        /* Names. */
+        { "localhost IPv4", { "deny out any to localhost" }, A, CGP_VIEW_OUT, "127.255.255.255", 6,
+                80, 0 },
+        { "localhost IPv6", { "deny out any to localhost" }, A, CGP_VIEW_OUT, "::1", 6, 80, 0 },
+        { "not localhost", { "deny out any to localhost" }, A, CGP_VIEW_OUT, "::2", 6, 80, -1 },
+        { "link-local IPv4", { "deny out any to link-local" }, A, CGP_VIEW_OUT, "169.254.0.0", 6,
+                80, 0 },
+        { "link-local IPv6", { "deny out any to link-local" }, A, CGP_VIEW_OUT, "febf::1", 6, 80,
+                0 },
+        { "not link-local", { "deny out any to link-local" }, A, CGP_VIEW_OUT, "fec0::1", 6, 80,
+                -1 },
+        { "multicast out", { "deny out any to multicast" }, A, CGP_VIEW_OUT, "239.255.255.255", 17,
+                80, 0 },
+        { "multicast out IPv6", { "deny out any to multicast" }, A, CGP_VIEW_OUT, "ff02::fb", 17,
+                80, 0 },
+        { "not multicast", { "deny out any to multicast" }, A, CGP_VIEW_OUT, "240.0.0.0", 17, 80,
+                -1 },
+        /* In an in-rule, multicast is the destination. */
+        { "from multicast, sent to us", { "deny in any from multicast" }, A, CGP_VIEW_IN,
+                "192.0.2.1", 17, 80, -1 },
+        { "from multicast, claims to come from it", { "deny in any from multicast" }, A,
+                CGP_VIEW_IN, "224.0.0.1", 17, 80, -1 },
+        { "from multicast, sent to multicast", { "deny in any from multicast" }, A,
+                CGP_VIEW_IN_MULTICAST, "192.0.2.1", 17, 80, 0 },
+        { "from multicast, IPv6", { "deny in any from multicast" }, A, CGP_VIEW_IN_MULTICAST,
+                "2001:db8::1", 17, 80, 0 },
+        { "from multicast counts as /4",
+                { "deny in any from multicast", "allow in any from 192.0.0.0/4" }, A,
+                CGP_VIEW_IN_MULTICAST, "192.0.2.1", 17, 80, 0 },
+        { "from multicast counts as no /5",
+                { "deny in any from multicast", "allow in any from 192.0.0.0/5" }, A,
+                CGP_VIEW_IN_MULTICAST, "192.0.2.1", 17, 80, 1 },
+        { "from multicast counts as more than /3",
+                { "allow in any from multicast", "deny in any from 192.0.0.0/3" }, A,
+                CGP_VIEW_IN_MULTICAST, "192.0.2.1", 17, 80, 0 },
+        { "from multicast counts as /8 in IPv6",
+                { "allow in any from multicast", "deny in any from 2000::/7" }, A,
+                CGP_VIEW_IN_MULTICAST, "2001:db8::1", 17, 80, 0 },
+        { "others hold for multicast too", { "deny in udp/5353" }, A, CGP_VIEW_IN_MULTICAST,
+                "192.0.2.1", 17, 5353, 0 },
+        /* Layers, top down. */
+        { "higher layer", { "2 deny out tcp/80 to 10.1.2.3", "0 allow out any" }, A, CGP_VIEW_OUT,
+                "10.1.2.3", 6, 80, 1 },
+        { "profile ranks below its layer", { "1 deny out tcp/80", "0 allow out any" }, A,
+                CGP_VIEW_OUT, "10.1.2.3", 6, 80, 1 },
+        { "higher layer without a match", { "2 deny out tcp/80", "0 allow out udp" }, A,
+                CGP_VIEW_OUT, "10.1.2.3", 6, 80, 0 },
+        /* Never. */
+        { "never beats a higher layer", { "7 never out any", "0 allow out tcp/80 to 10.1.2.3" }, A,
+                CGP_VIEW_OUT, "10.1.2.3", 6, 80, 0 },
+        { "never beats the narrower", { "never out any", "allow out tcp/80 to 10.1.2.3" }, A,
+                CGP_VIEW_OUT, "10.1.2.3", 6, 80, 0 },
+        { "never below an allow of a longer prefix",
+                { "allow out any to 10.1.0.0/16", "never out tcp/80",
+                        "deny out any to 10.1.2.0/24" },
+                A, CGP_VIEW_OUT, "10.1.2.3", 6, 80, 1 },
+        { "never beats deny", { "deny out tcp/80 to 10.1.2.3", "never out any" }, A, CGP_VIEW_OUT,
+                "10.1.2.3", 6, 80, 1 },
+        { "the most specific never", { "never out any", "never out tcp/80", "never out udp/80" }, A,
+                CGP_VIEW_OUT, "10.1.2.3", 6, 80, 1 },
+        { "elsewhere never says nothing", { "never out any to 10.0.0.0/8" }, A, CGP_VIEW_OUT,
+                "11.0.0.0", 6, 80, -1 },
+};
+
+static unsigned verdict_to_action(PolicyVerdict verdict) {
+        return verdict == POLICY_ALLOW   ? CGP_ACTION_ALLOW
+                : verdict == POLICY_DENY ? CGP_ACTION_DENY
+                                         : CGP_ACTION_NEVER;
+}
+
+static PolicyImage *compile(const PolicyStack *stack) {
+        PolicyCompileInput input = random_input(stack);
+        PolicyImage *image = NULL;
+
+        assert_int_equal(policy_compile(&input, NULL, &image), 0);
+        return image;
+}
+
+static void test_precedence(void **state) {
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const Case *c = &cases[i];
+                _cleanup_(text_stack_done) TextStack s = {};
+                _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+                struct cgp_verdict verdict;
+                const PolicyEntry *entry;
+                uint8_t remote[16];
+                unsigned action, expected, rule;
+
+                text_stack_init(&s, c->def, c->def, POLICY_MODE_ENFORCE, c->texts);
+                image = compile(&s.stack);
+                address_parse(c->remote, remote);
+                verdict = policy_image_lookup(image, c->view, remote, c->protocol, c->port);
+                entry = policy_eval_view(&s.stack, c->view, remote, c->protocol, c->port, &action);
+
+                if (c->rule < 0) {
+                        expected = c->def == A ? CGP_ACTION_ALLOW : CGP_ACTION_DENY;
+                        rule = c->view == CGP_VIEW_OUT ? CGP_RULE_DEFAULT_OUT : CGP_RULE_DEFAULT_IN;
+                } else {
+                        expected = verdict_to_action(s.rules[c->rule]->verdict);
+                        rule = CGP_RULE_FIRST + c->rule;
+                }
+                if (verdict.action != expected || verdict.rule != rule || action != expected ||
+                        (entry ? entry - s.entries : -1) != c->rule)
+                        fail_msg("%s: image says rule %u, action %u; evaluator rule %d, action %u",
+                                c->name, verdict.rule, verdict.action,
+                                entry ? (int)(entry - s.entries) : -1, action);
+                assert_int_equal(verdict.counter,
+                        c->rule >= 0                      ? 100U + c->rule
+                                : c->view == CGP_VIEW_OUT ? 1
+                                                          : 2);
+        }
+}
+
+/* The verdict that the evaluator expects in the image. */
+static struct cgp_verdict expected_verdict(const PolicyStack *stack, const RandomQuestion *q) {
+        bool out = q->view == CGP_VIEW_OUT;
+        unsigned action;
+        const PolicyEntry *entry =
+                policy_eval_view(stack, q->view, q->remote, q->protocol, q->port, &action);
+
+        return (struct cgp_verdict){
+                .counter = entry ? entry->counter
+                        : out    ? 1
+                                 : 2,
+                .rule = entry ? entry->number
+                        : out ? CGP_RULE_DEFAULT_OUT
+                              : CGP_RULE_DEFAULT_IN,
+                .action = action,
+        };
+}
+
+static void assert_verdict(const struct cgp_verdict *a, const struct cgp_verdict *b, uint64_t seed,
+        const RandomQuestion *q) {
+        char text[INET6_ADDRSTRLEN];
+
+        if (memcmp(a, b, sizeof(*a)) == 0)
+                return;
+        inet_ntop(AF_INET6, q->remote, text, sizeof(text));
+        fail_msg("seed %llu, view %u, %s, protocol %u, port %u: image says rule %u, action %u, "
+                 "counter %u, evaluator says rule %u, action %u, counter %u",
+                (unsigned long long)seed, q->view, text, q->protocol, q->port, a->rule, a->action,
+                a->counter, b->rule, b->action, b->counter);
+}
+
+static unsigned n_stacks(unsigned n) {
+        const char *factor = getenv("TEST_FACTOR");
+
+        return factor ? n * strtoul(factor, NULL, 10) : n;
+}
+
+static void test_random_agrees(void **state) {
+        unsigned n_decided = 0, n_never = 0, n_allow = 0;
+
+        for (uint64_t seed = 1; seed <= n_stacks(4000); seed++) {
+                Random random = { .state = seed };
+                RandomStack s;
+                _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+
+                random_stack(&random, &wide_universe, &s);
+                image = compile(&s.stack);
+                for (unsigned i = 0; i < 200; i++) {
+                        RandomQuestion q = random_question(&random, &wide_universe, &s);
+                        struct cgp_verdict expected = expected_verdict(&s.stack, &q);
+                        struct cgp_verdict verdict =
+                                policy_image_lookup(image, q.view, q.remote, q.protocol, q.port);
+
+                        assert_verdict(&verdict, &expected, seed, &q);
+                        n_decided += verdict.rule >= CGP_RULE_FIRST;
+                        n_never += verdict.action == CGP_ACTION_NEVER;
+                        n_allow += verdict.action == CGP_ACTION_ALLOW;
+                }
+        }
+
+        /* The questions must hit something. */
+        assert_true(n_decided > 100000);
+        assert_true(n_never > 10000);
+        assert_true(n_allow > 100000);
+}
+
+static void test_deterministic(void **state) {
+        for (uint64_t seed = 1; seed <= 300; seed++) {
+                Random random = { .state = seed };
+                RandomStack s, copy;
+                _cleanup_(policy_image_freep) PolicyImage *a = NULL, *b = NULL;
+
+                random_stack(&random, &wide_universe, &s);
+                random_stack_copy(&copy, &s);
+                a = compile(&s.stack);
+                b = compile(&copy.stack);
+                assert_true(a->hash != 0);
+                assert_true(a->hash == b->hash);
+                assert_memory_equal(&a->config, &b->config, sizeof(a->config));
+                assert_memory_equal(a->tables, b->tables, a->config.table_size);
+        }
+}
+
+static uint64_t hash_of(const PolicyCompileInput *input) {
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+
+        assert_int_equal(policy_compile(input, NULL, &image), 0);
+        return image->hash;
+}
+
+static void test_hash_tells_apart(void **state) {
+        _cleanup_(text_stack_done) TextStack s = {}, t = {};
+        PolicyCompileInput a, b;
+        uint64_t before;
+
+        text_stack_init(&s, A, D, POLICY_MODE_ENFORCE,
+                (const char *const[]){ "allow in tcp/80", "never out any to 10.0.0.0/8", NULL });
+        text_stack_init(&t, A, D, POLICY_MODE_ENFORCE,
+                (const char *const[]){ "allow in tcp/81", "never out any to 10.0.0.0/8", NULL });
+        a = b = random_input(&s.stack);
+
+        b.generation++;
+        assert_true(hash_of(&a) != hash_of(&b));
+        b = a;
+        b.subject++;
+        assert_true(hash_of(&a) != hash_of(&b));
+        b = a;
+        b.counter_broken++;
+        assert_true(hash_of(&a) != hash_of(&b));
+        b = a;
+        b.stack = &t.stack;
+        before = hash_of(&b);
+        assert_true(hash_of(&a) != before);
+        a = b;
+        t.stack.mode = POLICY_MODE_AUDIT;
+        assert_true(hash_of(&a) != before);
+}
+
+typedef struct ConfigCase {
+        const char *name;
+        const char *texts[TEXT_RULES_MAX];
+        PolicyDefault out;
+        PolicyDefault in;
+        PolicyMode mode;
+        uint32_t features;
+        unsigned unparsable_out;
+        unsigned unparsable_in;
+} ConfigCase;
+
+static const ConfigCase config_cases[] = {
+        { "nothing", {}, A, A, POLICY_MODE_ENFORCE, CGP_FEATURE_OPEN, CGP_ACTION_ALLOW,
+                CGP_ACTION_ALLOW },
+        { "only allows", { "allow tcp/80" }, A, A, POLICY_MODE_ENFORCE, CGP_FEATURE_OPEN,
+                CGP_ACTION_ALLOW, CGP_ACTION_ALLOW },
+        { "default deny in", {}, A, D, POLICY_MODE_ENFORCE, 0, CGP_ACTION_ALLOW, CGP_ACTION_DENY },
+        { "deny out", { "deny out tcp/80" }, A, A, POLICY_MODE_ENFORCE, 0, CGP_ACTION_DENY,
+                CGP_ACTION_ALLOW },
+        { "a deny that never decides", { "2 deny out tcp/80", "0 allow out any" }, A, A,
+                POLICY_MODE_ENFORCE, 0, CGP_ACTION_DENY, CGP_ACTION_ALLOW },
+        { "never out", { "never out tcp/80" }, A, A, POLICY_MODE_ENFORCE, CGP_FEATURE_NEVER_OUT,
+                CGP_ACTION_DENY, CGP_ACTION_ALLOW },
+        { "never in", { "never in tcp/80" }, A, A, POLICY_MODE_ENFORCE, CGP_FEATURE_NEVER_IN,
+                CGP_ACTION_ALLOW, CGP_ACTION_DENY },
+        { "never from multicast", { "never in udp from multicast" }, A, A, POLICY_MODE_ENFORCE,
+                CGP_FEATURE_NEVER_IN, CGP_ACTION_ALLOW, CGP_ACTION_DENY },
+        { "never both", { "never tcp/80" }, A, D, POLICY_MODE_AUDIT,
+                CGP_FEATURE_NEVER_IN | CGP_FEATURE_NEVER_OUT, CGP_ACTION_DENY, CGP_ACTION_DENY },
+        { "audit is not open", {}, D, D, POLICY_MODE_AUDIT, 0, CGP_ACTION_DENY, CGP_ACTION_DENY },
+        { "off is open", {}, D, D, POLICY_MODE_OFF, CGP_FEATURE_OPEN, CGP_ACTION_DENY,
+                CGP_ACTION_DENY },
+};
+
+static void test_config(void **state) {
+        static const uint32_t modes[] = {
+                [POLICY_MODE_ENFORCE] = CGP_MODE_ENFORCE,
+                [POLICY_MODE_AUDIT] = CGP_MODE_AUDIT,
+                [POLICY_MODE_OFF] = CGP_MODE_OFF,
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(config_cases); i++) {
+                const ConfigCase *c = &config_cases[i];
+                _cleanup_(text_stack_done) TextStack s = {};
+                _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+                const struct cgp_config *config;
+
+                print_message("# %s\n", c->name);
+                text_stack_init(&s, c->out, c->in, c->mode, c->texts);
+                image = compile(&s.stack);
+                config = &image->config;
+                assert_int_equal(config->abi_version, CGP_ABI_VERSION);
+                assert_int_equal(config->subject, 7);
+                assert_int_equal(config->generation, 42);
+                assert_int_equal(config->mode, modes[c->mode]);
+                assert_int_equal(config->features, c->features);
+                assert_int_equal(config->unparsable_out.action, c->unparsable_out);
+                assert_int_equal(config->unparsable_out.rule, CGP_RULE_UNPARSABLE_OUT);
+                assert_int_equal(config->unparsable_out.counter, 3);
+                assert_int_equal(config->unparsable_in.action, c->unparsable_in);
+                assert_int_equal(config->unparsable_in.rule, CGP_RULE_UNPARSABLE_IN);
+                assert_int_equal(config->unparsable_in.counter, 4);
+                assert_int_equal(config->control.action, CGP_ACTION_ALLOW);
+                assert_int_equal(config->control.rule, CGP_RULE_CONTROL);
+                assert_int_equal(config->control.counter, 5);
+                assert_int_equal(config->broken.action, CGP_ACTION_DENY);
+                assert_int_equal(config->broken.rule, CGP_RULE_BROKEN);
+                assert_int_equal(config->broken.counter, 6);
+        }
+}
+
+/* Small policies stay small, and what is equal is stored once. */
+static void test_sizes(void **state) {
+        _cleanup_(text_stack_done) TextStack empty = {}, one = {}, both = {};
+        _cleanup_(policy_image_freep) PolicyImage *a = NULL, *b = NULL, *c = NULL;
+
+        text_stack_init(&empty, A, D, POLICY_MODE_ENFORCE, (const char *const[]){ NULL });
+        a = compile(&empty.stack);
+        assert_int_equal(a->config.n_nodes, 0);
+        assert_int_equal(a->config.n_verdicts, 2);
+        assert_int_equal(a->config.n_cells, 2);
+        assert_int_equal(a->config.table_size, 24);
+
+        text_stack_init(&one, D, D, POLICY_MODE_ENFORCE,
+                (const char *const[]){ "allow out tcp/443", NULL });
+        b = compile(&one.stack);
+        assert_int_equal(b->config.n_nodes, 3);
+        assert_int_equal(b->config.view[CGP_VIEW_OUT].n_address_classes, 1);
+        assert_int_equal(b->config.view[CGP_VIEW_OUT].n_port_classes, 2);
+
+        text_stack_init(&both, A, A, POLICY_MODE_ENFORCE,
+                (const char *const[]){ "deny any to 10.0.0.0/8", "deny tcp/443", NULL });
+        c = compile(&both.stack);
+        assert_memory_equal(&c->config.view[CGP_VIEW_IN], &c->config.view[CGP_VIEW_IN_MULTICAST],
+                sizeof(struct cgp_view));
+        assert_int_equal(
+                c->config.view[CGP_VIEW_IN].root_proto, c->config.view[CGP_VIEW_OUT].root_proto);
+}
+
+static PolicyRule deny_out(
+        PolicyService *services, size_t n_services, PolicyPeer *peers, size_t n_peers) {
+        return (PolicyRule){
+                .verdict = POLICY_DENY,
+                .directions = POLICY_DIRECTION_OUT,
+                .services = services,
+                .n_services = n_services,
+                .peers = peers,
+                .n_peers = n_peers,
+        };
+}
+
+static void fill_ports(PolicyService *services, size_t n, uint16_t first) {
+        for (size_t i = 0; i < n; i++)
+                services[i] = (PolicyService){
+                        .protocol = 6,
+                        .port_min = first + 2 * i,
+                        .port_max = first + 2 * i,
+                };
+}
+
+/* Every pair of a rule's own prefix and another's own port is a cell of its own. */
+static void test_too_many_cells(void **state) {
+        enum { N = 2100 };
+        _cleanup_free_ PolicyRule *rules = calloc(2 * N, sizeof(*rules));
+        _cleanup_free_ PolicyEntry *entries = calloc(2 * N, sizeof(*entries));
+        _cleanup_free_ PolicyPeer *peers = calloc(N, sizeof(*peers));
+        _cleanup_free_ PolicyService *services = calloc(N, sizeof(*services));
+        PolicyService all = { .protocol = 6, .port_max = UINT16_MAX };
+        PolicyPeer any = { .type = POLICY_PEER_ANY };
+        PolicyStack stack = {
+                .entries = entries,
+                .mode = POLICY_MODE_ENFORCE,
+                .default_in = A,
+                .default_out = A,
+        };
+        PolicyCompileInput input = random_input(&stack);
+        PolicyCompileFailure failure = {};
+        PolicyImage *image = NULL;
+
+        fill_ports(services, N, 1000);
+        for (size_t i = 0; i < N; i++) {
+                peers[i] = (PolicyPeer){
+                        .type = POLICY_PEER_PREFIX,
+                        .family = AF_INET,
+                        .prefix_len = 32,
+                        .address = { [10] = 0xff, 0xff, 10, 0, i >> 8, i & 0xff },
+                };
+                /* The ports rank higher, so that every row keeps them and adds its own rule. */
+                rules[i] = deny_out(&services[i], 1, &any, 1);
+                rules[N + i] = deny_out(&all, 1, &peers[i], 1);
+        }
+        for (size_t i = 0; i < CGP_MAX_RULES; i++) {
+                size_t k = i < CGP_MAX_RULES / 2 ? i : N + i - CGP_MAX_RULES / 2;
+
+                entries[i] = (PolicyEntry){
+                        .rule = &rules[k],
+                        .rank = k < N ? 0 : 1,
+                        .number = CGP_RULE_FIRST + i,
+                };
+        }
+
+        stack.n_entries = CGP_MAX_RULES;
+        assert_int_equal(policy_compile(&input, &failure, &image), -E2BIG);
+        assert_null(image);
+        assert_string_equal(failure.limit, "cells");
+        assert_true(failure.needed > failure.max);
+        assert_int_equal(policy_compile(&input, NULL, &image), -E2BIG);
+
+        stack.n_entries = CGP_MAX_RULES / 2 + 8;
+        assert_int_equal(policy_compile(&input, &failure, &image), 0);
+        policy_image_free(image);
+}
+
+/* Each host in a /24 of its own takes a node of its own, once no two nodes are equal. */
+static void test_too_many_nodes(void **state) {
+        enum { PEERS = 4096, RULES = 10 };
+        _cleanup_free_ PolicyPeer *peers = calloc(PEERS * RULES, sizeof(*peers));
+        PolicyRule rules[RULES] = {};
+        PolicyEntry entries[RULES] = {};
+        PolicyService all = { .protocol = POLICY_PROTOCOL_ANY, .port_max = UINT16_MAX };
+        PolicyStack stack = {
+                .entries = entries,
+                .n_entries = RULES,
+                .mode = POLICY_MODE_ENFORCE,
+                .default_in = A,
+                .default_out = A,
+        };
+        PolicyCompileInput input = random_input(&stack);
+        PolicyCompileFailure failure = {};
+        PolicyImage *image = NULL;
+
+        for (size_t i = 0; i < PEERS * RULES; i++) {
+                PolicyPeer *p = &peers[i];
+
+                /* The IPv6 path from the third byte on is different for each. */
+                *p = (PolicyPeer){
+                        .type = POLICY_PEER_PREFIX,
+                        .family = AF_INET6,
+                        .prefix_len = 40,
+                        .address = { 0x20, 0x01, i >> 8, i & 0xff, (i * 7) & 0xff },
+                };
+        }
+        for (size_t i = 0; i < RULES; i++) {
+                rules[i] = deny_out(&all, 1, peers + i * PEERS, PEERS);
+                entries[i] = (PolicyEntry){ .rule = &rules[i], .number = CGP_RULE_FIRST + i };
+        }
+        /* One node for each of 256 places and rules: far fewer than prefixes. */
+        assert_int_equal(policy_compile(&input, NULL, &image), 0);
+        assert_true(image->config.n_nodes < 256 * RULES + 512);
+        policy_image_free(image);
+        image = NULL;
+
+        for (size_t i = 0; i < PEERS * RULES; i++) {
+                peers[i].prefix_len = 64;
+                for (size_t b = 4; b < 8; b++)
+                        peers[i].address[b] = (i * 2654435761U) >> (8 * (b - 4));
+        }
+        assert_int_equal(policy_compile(&input, &failure, &image), -E2BIG);
+        assert_null(image);
+        assert_string_equal(failure.limit, "nodes");
+        assert_int_equal(failure.max, CGP_MAX_NODES);
+}
+
+static void test_unsupported(void **state) {
+        static const PolicyPeerType types[] = {
+                POLICY_PEER_BROADCAST,
+                POLICY_PEER_LAN,
+                POLICY_PEER_INTERNET,
+                POLICY_PEER_LIST,
+        };
+        char interface[] = "eth0";
+
+        for (size_t i = 0; i <= ELEMENTSOF(types); i++) {
+                PolicyService all = { .protocol = POLICY_PROTOCOL_ANY, .port_max = UINT16_MAX };
+                PolicyPeer peer = { .type = POLICY_PEER_ANY };
+                PolicyRule rule = deny_out(&all, 1, &peer, 1);
+                PolicyEntry entry = { .rule = &rule, .number = CGP_RULE_FIRST };
+                PolicyStack stack = {
+                        .entries = &entry, .n_entries = 1, .mode = POLICY_MODE_ENFORCE
+                };
+                PolicyCompileInput input = random_input(&stack);
+                PolicyImage *image = NULL;
+
+                if (i < ELEMENTSOF(types))
+                        peer.type = types[i];
+                else
+                        rule.via = interface;
+                assert_int_equal(policy_compile(&input, NULL, &image), -EOPNOTSUPP);
+                assert_null(image);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_precedence),
+                cmocka_unit_test(test_random_agrees),
+                cmocka_unit_test(test_deterministic),
+                cmocka_unit_test(test_hash_tells_apart),
+                cmocka_unit_test(test_config),
+                cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_too_many_cells),
+                cmocka_unit_test(test_too_many_nodes),
+                cmocka_unit_test(test_unsupported),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
