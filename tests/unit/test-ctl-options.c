@@ -11,20 +11,19 @@
 #include "options.h"
 #include "util/macro.h"
 
-#define PARSE(options, ...)                                                 \
-        ({                                                                  \
-                char *_argv[] = { (char[]){ "cgpolicyctl" }, __VA_ARGS__ }; \
-                                                                            \
-                options_parse(options, (int)ELEMENTSOF(_argv), _argv);      \
+/* Static, because the command is borrowed from it. */
+#define PARSE(options, ...)                                            \
+        ({                                                             \
+                static char *_argv[] = { "cgpolicyctl", __VA_ARGS__ }; \
+                                                                       \
+                options_parse(options, (int)ELEMENTSOF(_argv), _argv); \
         })
-#define W(s) ((char[]){ s })
 
 static void test_before_and_after_the_verb(void **state) {
         _cleanup_(options_done) Options options = {};
 
-        assert_int_equal(PARSE(&options, W("-q"), W("log"), W("--json=short"), W("web"), W("-n"),
-                                 W("5"), W("db"), W("-f")),
-                CTL_OK);
+        assert_int_equal(
+                PARSE(&options, "-q", "log", "--json=short", "web", "-n", "5", "db", "-f"), CTL_OK);
         assert_int_equal(options.n_args, 3);
         assert_string_equal(options.args[0], "log");
         assert_string_equal(options.args[1], "web");
@@ -42,7 +41,7 @@ static void test_posixly_correct(void **state) {
         _cleanup_(options_done) Options options = {};
 
         assert_int_equal(setenv("POSIXLY_CORRECT", "1", 1), 0);
-        assert_int_equal(PARSE(&options, W("status"), W("--no-legend"), W("web")), CTL_OK);
+        assert_int_equal(PARSE(&options, "status", "--no-legend", "web"), CTL_OK);
         assert_int_equal(unsetenv("POSIXLY_CORRECT"), 0);
         assert_int_equal(options.n_args, 2);
         assert_false(options.legend);
@@ -51,9 +50,9 @@ static void test_posixly_correct(void **state) {
 static void test_command(void **state) {
         _cleanup_(options_done) Options options = {};
 
-        assert_int_equal(PARSE(&options, W("run"), W("web"), W("--rule=allow out tcp/443"),
-                                 W("--rule"), W("deny in any"), W("--default=deny"), W("--"),
-                                 W("cmd"), W("--json=short"), W("--"), W("-x")),
+        assert_int_equal(
+                PARSE(&options, "run", "web", "--rule=allow out tcp/443", "--rule", "deny in any",
+                        "--default=deny", "--", "cmd", "--json=short", "--", "-x"),
                 CTL_OK);
         assert_int_equal(options.n_args, 2);
         assert_int_equal(options.n_rules, 2);
@@ -70,7 +69,7 @@ static void test_command(void **state) {
 static void test_empty_command(void **state) {
         _cleanup_(options_done) Options options = {};
 
-        assert_int_equal(PARSE(&options, W("run"), W("web"), W("--")), CTL_OK);
+        assert_int_equal(PARSE(&options, "run", "web", "--"), CTL_OK);
         assert_non_null(options.command);
         assert_int_equal(options.n_command, 0);
 }
@@ -79,9 +78,9 @@ static void test_private_directory(void **state) {
         _cleanup_(options_done) Options from_environment = {}, from_option = {};
 
         assert_int_equal(setenv("CGPOLICY_PRIVATE", "/a", 1), 0);
-        assert_int_equal(PARSE(&from_environment, W("status")), CTL_OK);
+        assert_int_equal(PARSE(&from_environment, "status"), CTL_OK);
         assert_string_equal(from_environment.private_dir, "/a");
-        assert_int_equal(PARSE(&from_option, W("status"), W("--private"), W("/b")), CTL_OK);
+        assert_int_equal(PARSE(&from_option, "status", "--private", "/b"), CTL_OK);
         assert_string_equal(from_option.private_dir, "/b");
         assert_int_equal(unsetenv("CGPOLICY_PRIVATE"), 0);
 }
@@ -89,26 +88,25 @@ static void test_private_directory(void **state) {
 static void test_lines(void **state) {
         _cleanup_(options_done) Options all = {}, none = {};
 
-        assert_int_equal(PARSE(&all, W("log"), W("-n"), W("all")), CTL_OK);
+        assert_int_equal(PARSE(&all, "log", "-n", "all"), CTL_OK);
         assert_int_equal(all.lines, OPTION_LINES_ALL);
-        assert_int_equal(PARSE(&none, W("log"), W("-n0")), CTL_OK);
+        assert_int_equal(PARSE(&none, "log", "-n0"), CTL_OK);
         assert_int_equal(none.lines, 0);
 }
 
 static void test_refused(void **state) {
         Options options;
 
-        assert_int_equal(PARSE(&options, W("status"), W("--jsn=short")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("status"), W("--json=yes")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("status"), W("--color=maybe")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("status"), W("-Z")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("status"), W("--private=")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("status"), W("--private")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("log"), W("-n"), W("-1")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("log"), W("-n"), W("4294967295")), CTL_USAGE);
-        assert_int_equal(PARSE(&options, W("log"), W("-n"), W("99999999999999999999")), CTL_USAGE);
-        assert_int_equal(
-                PARSE(&options, W("run"), W("a"), W("--mode=off"), W("--mode=audit")), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "status", "--jsn=short"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "status", "--json=yes"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "status", "--color=maybe"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "status", "-Z"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "status", "--private="), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "status", "--private"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "log", "-n", "-1"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "log", "-n", "4294967295"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "log", "-n", "99999999999999999999"), CTL_USAGE);
+        assert_int_equal(PARSE(&options, "run", "a", "--mode=off", "--mode=audit"), CTL_USAGE);
 }
 
 static void test_names_of_bits(void **state) {
