@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * JSON to PolicyFile. The text is looked over first (json-scan.c), then json-c reads the values, each of
- * which is tied to the place where it stands. Errors are collected: nothing here stops at the first one,
- * but a file with an error is no file.
+ * What a policy file says, to PolicyFile. Errors are collected: nothing here stops at the first one, but a
+ * file with an error is no file.
  */
 #include "policy/parse.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 
-#include "policy/json-scan.h"
+#include "policy/document.h"
 #include "policy/parse-private.h"
 #include "util/macro.h"
 #include "util/strv.h"
@@ -18,7 +16,7 @@
 
 /* The members of one rule that is written as an object, as far as they are read. */
 typedef struct RuleMembers {
-        json_object *body; /* borrowed */
+        const Node *body; /* borrowed */
         const char *verdict;
         char *id;
         char *comment;
@@ -36,7 +34,7 @@ typedef struct FileParser {
 /* A member of an object, by its key. */
 typedef struct MemberParser {
         const char *key;
-        void (*parse)(FileParser *p, json_object *value);
+        void (*parse)(FileParser *p, const Node *value);
 } MemberParser;
 
 static const char *const later_keys[] = {
@@ -61,72 +59,30 @@ static const char *const later_keys[] = {
 
 /* Reports something at the value, or at its key. */
 #define VALUE_FAIL(p, value, error, code, ...) \
-        FILE_FAIL(p, place_of(value)->line, place_of(value)->column, error, code, __VA_ARGS__)
-#define KEY_FAIL(p, value, error, code, ...)                                              \
-        FILE_FAIL(p, place_of(value)->key_line, place_of(value)->key_column, error, code, \
-                __VA_ARGS__)
+        FILE_FAIL(p, (value)->line, (value)->column, error, code, __VA_ARGS__)
+#define KEY_FAIL(p, value, error, code, ...) \
+        FILE_FAIL(p, (value)->key_line, (value)->key_column, error, code, __VA_ARGS__)
 
 /* For the lifetime of the enclosing block. */
 #define QUOTE(s) policy_quote((char[POLICY_QUOTE_SIZE]){ 0 }, s, strlen(s))
 
-static void object_putp(json_object **o) {
-        (void)json_object_put(*o);
-}
-
-static void tokener_freep(json_tokener **t) {
-        if (*t)
-                json_tokener_free(*t);
-}
-
-static const JsonPlace *place_of(json_object *value) {
-        return json_object_get_userdata(value);
-}
-
-static PolicySource source_of(const FileParser *p, json_object *value) {
+static PolicySource source_of(const FileParser *p, const Node *value) {
         return (PolicySource){
                 .path = p->file->path,
-                .line = place_of(value)->line,
-                .column = place_of(value)->column,
+                .line = value->line,
+                .column = value->column,
         };
 }
 
-/* Ties every value to its place: json-c keeps the order of the text, and no key is there twice. False if
- * it counts other values than the scan did. */
-static bool tie_places(FileParser *p, json_object *value, const JsonPlaces *places, size_t *i) {
-        JsonPlace *place;
-
-        if (*i >= places->n_places)
-                return false;
-        place = places->places + (*i)++;
-        if (!value) {
-                FILE_FAIL(p, place->line, place->column, -EINVAL, "bad-type",
-                        "null has no meaning here");
-                return true;
-        }
-        json_object_set_userdata(value, place, NULL);
-        if (json_object_is_type(value, json_type_object)) {
-                json_object_object_foreach(value, key, member) {
-                        (void)key;
-                        if (!tie_places(p, member, places, i))
-                                return false;
-                }
-        } else if (json_object_is_type(value, json_type_array)) {
-                for (size_t k = 0; k < json_object_array_length(value); k++)
-                        if (!tie_places(p, json_object_array_get_idx(value, k), places, i))
-                                return false;
-        }
-        return true;
-}
-
 /* The string, or NULL after a report. */
-static const char *get_string(FileParser *p, json_object *value, const char *what) {
-        if (json_object_is_type(value, json_type_string))
-                return json_object_get_string(value);
+static const char *get_string(FileParser *p, const Node *value, const char *what) {
+        if (value->type == NODE_STRING)
+                return value->string;
         VALUE_FAIL(p, value, -EINVAL, "bad-type", "%s is a string", what);
         return NULL;
 }
 
-static void put_string(FileParser *p, json_object *value, const char *s, char **ret) {
+static void put_string(FileParser *p, const Node *value, const char *s, char **ret) {
         char *copy = strdup(s);
 
         if (copy)
@@ -136,17 +92,16 @@ static void put_string(FileParser *p, json_object *value, const char *s, char **
 }
 
 /* Parses each member by its key; what is in no table is an error. False if there was one. */
-static bool parse_members(FileParser *p, json_object *object, const MemberParser *members) {
+static bool parse_members(FileParser *p, const Node *object, const MemberParser *members) {
         bool all_known = true;
 
-        json_object_object_foreach(object, key, value) {
+        for (const Node *value = object->first; value; value = value->next) {
+                const char *key = value->key;
                 const char *known[16] = {};
                 const MemberParser *m;
                 const char *meant;
                 size_t n = 0;
 
-                if (!value)
-                        continue;
                 for (m = members; m->key && !streq(m->key, key); m++) {
                         assert(n + 1 < ELEMENTSOF(known));
                         known[n++] = m->key;
@@ -172,24 +127,24 @@ static bool parse_members(FileParser *p, json_object *object, const MemberParser
         return all_known;
 }
 
-static bool expect_object(FileParser *p, json_object *value, const char *what) {
-        if (json_object_is_type(value, json_type_object))
+static bool expect_object(FileParser *p, const Node *value, const char *what) {
+        if (value->type == NODE_OBJECT)
                 return true;
         VALUE_FAIL(p, value, -EINVAL, "bad-type", "%s is an object", what);
         return false;
 }
 
-static void parse_version(FileParser *p, json_object *value) {
-        if (!json_object_is_type(value, json_type_int))
+static void parse_version(FileParser *p, const Node *value) {
+        if (value->type != NODE_NUMBER)
                 VALUE_FAIL(p, value, -EINVAL, "bad-type", "\"cgpolicy\" is the number %d",
                         FORMAT_VERSION);
-        else if (json_object_get_int64(value) != FORMAT_VERSION)
+        else if (value->number != FORMAT_VERSION)
                 VALUE_FAIL(p, value, -EOPNOTSUPP, "unknown-version",
                         "format %" PRId64 " is not known (this release reads format %d)",
-                        json_object_get_int64(value), FORMAT_VERSION);
+                        value->number, FORMAT_VERSION);
 }
 
-static void parse_name(FileParser *p, json_object *value) {
+static void parse_name(FileParser *p, const Node *value) {
         const char *s = get_string(p, value, "\"name\"");
 
         if (!s)
@@ -201,22 +156,21 @@ static void parse_name(FileParser *p, json_object *value) {
                         POLICY_NAME_MAX);
 }
 
-static void parse_globs(FileParser *p, json_object *array, const char *what, char ***globs) {
-        if (!json_object_is_type(array, json_type_array)) {
+static void parse_globs(FileParser *p, const Node *array, const char *what, char ***globs) {
+        if (array->type != NODE_ARRAY) {
                 VALUE_FAIL(p, array, -EINVAL, "bad-type", "%s is an array of strings", what);
                 return;
         }
-        for (size_t i = 0; i < json_object_array_length(array); i++) {
-                json_object *value = json_object_array_get_idx(array, i);
-                const char *s = value ? get_string(p, value, "a pattern") : NULL;
+        if (array->n_children > POLICY_FILE_MATCH_MAX) {
+                VALUE_FAIL(p, array, -E2BIG, "too-many-patterns", "%s has more than %u patterns",
+                        what, POLICY_FILE_MATCH_MAX);
+                return;
+        }
+        for (const Node *value = array->first; value; value = value->next) {
+                const char *s = get_string(p, value, "a pattern");
 
                 if (!s)
                         continue;
-                if (i >= POLICY_FILE_MATCH_MAX) {
-                        VALUE_FAIL(p, value, -E2BIG, "too-many-patterns",
-                                "%s has more than %u patterns", what, POLICY_FILE_MATCH_MAX);
-                        return;
-                }
                 if (!policy_glob_is_valid(s))
                         VALUE_FAIL(p, value, -EINVAL, "bad-string",
                                 "a pattern is 1-%u printable bytes", POLICY_NAME_MAX);
@@ -225,17 +179,17 @@ static void parse_globs(FileParser *p, json_object *array, const char *what, cha
         }
 }
 
-static void parse_units(FileParser *p, json_object *value) {
+static void parse_units(FileParser *p, const Node *value) {
         parse_globs(p, value, "\"units\"", &p->file->match.units);
-        if (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0)
+        if (value->type == NODE_ARRAY && value->n_children == 0)
                 VALUE_FAIL(p, value, -EINVAL, "empty-match", "\"units\" names no unit");
 }
 
-static void parse_not_units(FileParser *p, json_object *value) {
+static void parse_not_units(FileParser *p, const Node *value) {
         parse_globs(p, value, "\"not\"", &p->file->match.not_units);
 }
 
-static void parse_match(FileParser *p, json_object *value) {
+static void parse_match(FileParser *p, const Node *value) {
         static const MemberParser members[] = {
                 { "units", parse_units },
                 { "not", parse_not_units },
@@ -245,11 +199,11 @@ static void parse_match(FileParser *p, json_object *value) {
         p->file->has_match = true;
         if (!expect_object(p, value, "\"match\""))
                 return;
-        if (parse_members(p, value, members) && !json_object_object_get_ex(value, "units", NULL))
+        if (parse_members(p, value, members) && !node_member(value, "units"))
                 VALUE_FAIL(p, value, -EINVAL, "missing-key", "\"match\" has no \"units\"");
 }
 
-static void parse_mode(FileParser *p, json_object *value) {
+static void parse_mode(FileParser *p, const Node *value) {
         static const char *const modes[] = { "enforce", "audit", "off", NULL };
         const char *s = get_string(p, value, "\"mode\""), *meant;
         int mode;
@@ -270,7 +224,7 @@ static void parse_mode(FileParser *p, json_object *value) {
 }
 
 static void put_default(
-        FileParser *p, json_object *value, PolicyDefault *ret, PolicySource *ret_source) {
+        FileParser *p, const Node *value, PolicyDefault *ret, PolicySource *ret_source) {
         static const char *const defaults[] = { "allow", "deny", NULL };
         const char *s = get_string(p, value, "a default"), *meant;
         int d;
@@ -290,38 +244,38 @@ static void put_default(
                         "unknown default \"%s\" (allow or deny)", QUOTE(s));
 }
 
-static void parse_default_in(FileParser *p, json_object *value) {
+static void parse_default_in(FileParser *p, const Node *value) {
         put_default(p, value, &p->file->default_in, &p->file->default_in_source);
 }
 
-static void parse_default_out(FileParser *p, json_object *value) {
+static void parse_default_out(FileParser *p, const Node *value) {
         put_default(p, value, &p->file->default_out, &p->file->default_out_source);
 }
 
-static void parse_default(FileParser *p, json_object *value) {
+static void parse_default(FileParser *p, const Node *value) {
         static const MemberParser members[] = {
                 { "in", parse_default_in },
                 { "out", parse_default_out },
                 {},
         };
 
-        if (json_object_is_type(value, json_type_string)) {
+        if (value->type == NODE_STRING) {
                 parse_default_in(p, value);
                 if (p->file->default_in == POLICY_DEFAULT_UNSET)
                         return;
                 p->file->default_out = p->file->default_in;
                 p->file->default_out_source = p->file->default_in_source;
-        } else if (!json_object_is_type(value, json_type_object))
+        } else if (value->type != NODE_OBJECT)
                 VALUE_FAIL(p, value, -EINVAL, "bad-type",
                         "\"default\" is \"allow\", \"deny\" or an object with \"in\" and \"out\"");
-        else if (json_object_object_length(value) == 0)
+        else if (value->n_children == 0)
                 VALUE_FAIL(p, value, -EINVAL, "missing-key",
                         "\"default\" has neither \"in\" nor \"out\"");
         else
                 (void)parse_members(p, value, members);
 }
 
-static void parse_profile(FileParser *p, json_object *value) {
+static void parse_profile(FileParser *p, const Node *value) {
         const char *s = get_string(p, value, "\"profile\"");
 
         if (!s)
@@ -337,29 +291,28 @@ static void parse_profile(FileParser *p, json_object *value) {
 
 /* The column of a string's n-th decoded byte. A string is ASCII up to what a rule's error points at, but it
  * may be written with escapes. */
-static unsigned string_column(const FileParser *p, json_object *value, size_t n) {
-        const char *start = p->bytes + place_of(value)->offset + 1, *c = start;
+static unsigned string_column(const FileParser *p, const Node *value, size_t n) {
+        const char *start = p->bytes + value->offset + 1, *c = start;
 
         while (n-- > 0 && *c != '"')
                 c += *c != '\\' ? 1 : c[1] == 'u' ? 6 : 2;
-        return place_of(value)->column + 1 + (unsigned)(c - start);
+        return value->column + 1 + (unsigned)(c - start);
 }
 
 /* Parses the string as a rule, or as the body of one. The rule goes to *ret. */
 static int parse_rule_string(
-        FileParser *p, json_object *value, const char *verdict, PolicyRule **ret) {
+        FileParser *p, const Node *value, const char *verdict, PolicyRule **ret) {
         _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
         _cleanup_(policy_diags_done) PolicyDiags diags = {};
-        const char *text = json_object_get_string(value);
+        const char *text = value->string;
         int r;
 
         r = verdict ? policy_parse_body((PolicyVerdict)policy_verdict_from_string(verdict), text,
                               NULL, 1, 1, p->services, &diags, &rule)
                     : policy_parse_rule(text, NULL, 1, 1, p->services, &diags, &rule);
         for (size_t i = 0; i < diags.n_diags; i++)
-                FILE_FAIL(p, place_of(value)->line,
-                        string_column(p, value, diags.diags[i].column - 1), r, diags.diags[i].code,
-                        "%s", diags.diags[i].message);
+                FILE_FAIL(p, value->line, string_column(p, value, diags.diags[i].column - 1), r,
+                        diags.diags[i].code, "%s", diags.diags[i].message);
         if (r < 0) {
                 if (diags.n_diags == 0)
                         VALUE_FAIL(p, value, r, "no-memory", "out of memory");
@@ -372,7 +325,7 @@ static int parse_rule_string(
         return 0;
 }
 
-static void put_verdict(FileParser *p, json_object *value, const char *verdict) {
+static void put_verdict(FileParser *p, const Node *value, const char *verdict) {
         if (p->members->body)
                 KEY_FAIL(p, value, -EINVAL, "two-verdicts",
                         "a rule has one verdict, and \"%s\" is there already", p->members->verdict);
@@ -382,19 +335,19 @@ static void put_verdict(FileParser *p, json_object *value, const char *verdict) 
         }
 }
 
-static void parse_allow(FileParser *p, json_object *value) {
+static void parse_allow(FileParser *p, const Node *value) {
         put_verdict(p, value, "allow");
 }
 
-static void parse_deny(FileParser *p, json_object *value) {
+static void parse_deny(FileParser *p, const Node *value) {
         put_verdict(p, value, "deny");
 }
 
-static void parse_never(FileParser *p, json_object *value) {
+static void parse_never(FileParser *p, const Node *value) {
         put_verdict(p, value, "never");
 }
 
-static void parse_id(FileParser *p, json_object *value) {
+static void parse_id(FileParser *p, const Node *value) {
         const char *s = get_string(p, value, "\"id\"");
 
         if (!s)
@@ -406,7 +359,7 @@ static void parse_id(FileParser *p, json_object *value) {
                         "\"id\" is 1-%u letters, digits and . _ : @ -", POLICY_ID_MAX);
 }
 
-static void parse_comment(FileParser *p, json_object *value) {
+static void parse_comment(FileParser *p, const Node *value) {
         const char *s = get_string(p, value, "\"comment\"");
 
         if (!s)
@@ -423,7 +376,7 @@ static void rule_members_done(RuleMembers *m) {
         free(m->comment);
 }
 
-static void parse_rule_object(FileParser *p, json_object *object, PolicyRule **ret) {
+static void parse_rule_object(FileParser *p, const Node *object, PolicyRule **ret) {
         static const MemberParser members[] = {
                 { "allow", parse_allow },
                 { "deny", parse_deny },
@@ -440,8 +393,7 @@ static void parse_rule_object(FileParser *p, json_object *object, PolicyRule **r
         has_verdict = !parse_members(p, object, members);
         p->members = NULL;
         for (size_t i = 0; i < 3; i++)
-                has_verdict =
-                        has_verdict || json_object_object_get_ex(object, members[i].key, NULL);
+                has_verdict = has_verdict || node_member(object, members[i].key);
         if (!has_verdict)
                 VALUE_FAIL(p, object, -EINVAL, "missing-key",
                         "the rule has no \"allow\", \"deny\" or \"never\"");
@@ -451,25 +403,22 @@ static void parse_rule_object(FileParser *p, json_object *object, PolicyRule **r
         (*ret)->comment = TAKE_PTR(m.comment);
 }
 
-static void parse_rules(FileParser *p, json_object *array) {
-        if (!json_object_is_type(array, json_type_array)) {
+static void parse_rules(FileParser *p, const Node *array) {
+        if (array->type != NODE_ARRAY) {
                 VALUE_FAIL(p, array, -EINVAL, "bad-type", "\"rules\" is an array");
                 return;
         }
-        for (size_t i = 0; i < json_object_array_length(array); i++) {
+        if (array->n_children > POLICY_FILE_RULES_MAX) {
+                VALUE_FAIL(p, array, -E2BIG, "too-many-rules", "a file can have %u rules; split it",
+                        POLICY_FILE_RULES_MAX);
+                return;
+        }
+        for (const Node *value = array->first; value; value = value->next) {
                 _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
-                json_object *value = json_object_array_get_idx(array, i);
 
-                if (!value)
-                        continue;
-                if (i >= POLICY_FILE_RULES_MAX) {
-                        VALUE_FAIL(p, value, -E2BIG, "too-many-rules",
-                                "a file can have %u rules; split it", POLICY_FILE_RULES_MAX);
-                        return;
-                }
-                if (json_object_is_type(value, json_type_string))
+                if (value->type == NODE_STRING)
                         (void)parse_rule_string(p, value, /* verdict= */ NULL, &rule);
-                else if (json_object_is_type(value, json_type_object))
+                else if (value->type == NODE_OBJECT)
                         parse_rule_object(p, value, &rule);
                 else
                         VALUE_FAIL(p, value, -EINVAL, "bad-type",
@@ -479,7 +428,7 @@ static void parse_rules(FileParser *p, json_object *array) {
         }
 }
 
-static void parse_top(FileParser *p, json_object *top) {
+static void parse_top(FileParser *p, const Node *top) {
         static const MemberParser members[] = {
                 { "cgpolicy", parse_version },
                 { "name", parse_name },
@@ -490,17 +439,17 @@ static void parse_top(FileParser *p, json_object *top) {
                 { "rules", parse_rules },
                 {},
         };
-        json_object *version = NULL;
+        const Node *version;
         int r;
 
         if (!expect_object(p, top, "a policy file"))
                 return;
-        if (!json_object_object_get_ex(top, "cgpolicy", &version))
+        version = node_member(top, "cgpolicy");
+        if (!version)
                 VALUE_FAIL(p, top, -EINVAL, "missing-key",
                         "the file has no \"cgpolicy\": %d, which says what it is", FORMAT_VERSION);
         /* What another format means by its keys is not known, so complaints about them would mislead. */
-        if (json_object_is_type(version, json_type_int) &&
-                json_object_get_int64(version) != FORMAT_VERSION) {
+        if (version && version->type == NODE_NUMBER && version->number != FORMAT_VERSION) {
                 parse_version(p, version);
                 return;
         }
@@ -514,36 +463,10 @@ static void parse_top(FileParser *p, json_object *top) {
                 p->error = r;
 }
 
-static void read_values(FileParser *p, const JsonPlaces *places) {
-        _cleanup_(tokener_freep) json_tokener *tokener = NULL;
-        _cleanup_(object_putp) json_object *top = NULL;
-        size_t n = 0;
-
-        tokener = json_tokener_new_ex(2 * JSON_DEPTH_MAX);
-        if (!tokener) {
-                FILE_FAIL(p, 0, 0, -ENOMEM, "no-memory", "out of memory");
-                return;
-        }
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-        top = json_tokener_parse_ex(tokener, p->bytes, (int)places->size);
-        /* A lone number could go on behind the end, so it may be left open: it is no policy either way. */
-        if (!top && json_tokener_get_error(tokener) != json_tokener_success &&
-                json_tokener_get_error(tokener) != json_tokener_continue)
-                FILE_FAIL(p, 0, 0, -EINVAL, "json-syntax", "the file cannot be read: %s",
-                        json_tokener_error_desc(json_tokener_get_error(tokener)));
-        else if (!top)
-                FILE_FAIL(p, places->places[0].line, places->places[0].column, -EINVAL, "bad-type",
-                        "a policy file is an object");
-        else if (!tie_places(p, top, places, &n) || n != places->n_places)
-                FILE_FAIL(p, 0, 0, -EINVAL, "json-syntax", "the file can be read in two ways");
-        else
-                parse_top(p, top);
-}
-
 int policy_parse_file(const char *path, const char *bytes, size_t size,
         const PolicyServices *services, PolicyDiags *diags, PolicyFile **ret) {
         _cleanup_(policy_file_freep) PolicyFile *file = NULL;
-        _cleanup_(places_done) JsonPlaces places = {};
+        _cleanup_(document_done) Document document = {};
         FileParser p = { .bytes = bytes, .services = services, .diags = diags };
         int r;
 
@@ -556,7 +479,7 @@ int policy_parse_file(const char *path, const char *bytes, size_t size,
                         "the file is longer than %u bytes", POLICY_FILE_SIZE_MAX);
                 return -E2BIG;
         }
-        r = places_scan(path, bytes, size, diags, &places);
+        r = document_read(path, bytes, size, diags, &document);
         if (r < 0)
                 return r;
         r = policy_file_new(path, &file);
@@ -565,7 +488,7 @@ int policy_parse_file(const char *path, const char *bytes, size_t size,
                 return r;
         }
         p.file = file;
-        read_values(&p, &places);
+        parse_top(&p, document.top);
         if (p.error < 0)
                 return p.error;
         r = policy_file_check(file, diags);

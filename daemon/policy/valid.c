@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the strings of a policy may look like, so that they can be stored, read back and printed. */
-#include "policy/json-scan.h"
+#include "policy/document.h"
 #include "policy/parse.h"
 #include "util/macro.h"
 

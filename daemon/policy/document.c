@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The strict look at a JSON text: grammar, encoding, repeated keys and limits, and the place of every
- * value. It builds nothing; the values come from json-c, which must agree or the text is refused.
+ * The strict reader of JSON: grammar, encoding, repeated keys and limits, and the place of every value.
+ * It stops at the first thing that is wrong, and goes no deeper than DOCUMENT_DEPTH_MAX.
  */
-#include "policy/json-scan.h"
+#include "policy/document.h"
 
 #include <stdbool.h>
 
 #include "policy/parse-private.h"
 #include "util/macro.h"
-#include "util/strv.h"
 
 typedef struct Scan {
         const char *path;
@@ -20,16 +19,9 @@ typedef struct Scan {
         unsigned line; /* of c */
         unsigned column;
         unsigned depth;
-        JsonPlaces found;
+        size_t n_nodes;
+        char *strings; /* where the next one is decoded to */
 } Scan;
-
-/* A string as it is decoded; s may be NULL when nobody wants it. */
-typedef struct Decoded {
-        char *s;
-        size_t n;
-        size_t size;
-        bool overflow;
-} Decoded;
 
 #define SCAN_FAIL(s, error, code, ...)                                                 \
         ({                                                                             \
@@ -38,11 +30,30 @@ typedef struct Decoded {
                 (error);                                                               \
         })
 
-static int scan_value(Scan *s, unsigned key_line, unsigned key_column);
+static int scan_value(Scan *s, Node *node);
 
-void places_done(JsonPlaces *places) {
-        free(places->places);
-        *places = (JsonPlaces){};
+static void node_free(Node *node) {
+        while (node->first) {
+                Node *child = node->first;
+
+                node->first = child->next;
+                node_free(child);
+        }
+        free(node);
+}
+
+void document_done(Document *document) {
+        if (document->top)
+                node_free(document->top);
+        free(document->strings);
+        *document = (Document){};
+}
+
+const Node *node_member(const Node *object, const char *key) {
+        for (const Node *n = object->first; n; n = n->next)
+                if (n->key && streq(n->key, key))
+                        return n;
+        return NULL;
 }
 
 size_t utf8_character(const char *s, size_t n, uint32_t *ret) {
@@ -122,38 +133,20 @@ static int fail_expected(Scan *s, const char *expected) {
                 policy_quote(buf, s->c, MAX(n, (size_t)1)));
 }
 
-static void decoded_add(Decoded *d, const char *bytes, size_t n) {
-        if (!d)
-                return;
-        if (d->n + n >= d->size) {
-                d->overflow = true;
-                return;
-        }
-        memcpy(d->s + d->n, bytes, n);
-        d->n += n;
-        d->s[d->n] = '\0';
+static void decode_bytes(Scan *s, const char *bytes, size_t n) {
+        memcpy(s->strings, bytes, n);
+        s->strings += n;
 }
 
-static void decoded_add_character(Decoded *d, uint32_t c) {
+static void decode_character(Scan *s, uint32_t c) {
+        static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+        size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
         char utf8[4];
-        size_t n = 0;
 
-        if (c < 0x80) {
-                utf8[n++] = (char)c;
-        } else if (c < 0x800) {
-                utf8[n++] = (char)(0xc0 | c >> 6);
-                utf8[n++] = (char)(0x80 | (c & 0x3f));
-        } else if (c < 0x10000) {
-                utf8[n++] = (char)(0xe0 | c >> 12);
-                utf8[n++] = (char)(0x80 | (c >> 6 & 0x3f));
-                utf8[n++] = (char)(0x80 | (c & 0x3f));
-        } else {
-                utf8[n++] = (char)(0xf0 | c >> 18);
-                utf8[n++] = (char)(0x80 | (c >> 12 & 0x3f));
-                utf8[n++] = (char)(0x80 | (c >> 6 & 0x3f));
-                utf8[n++] = (char)(0x80 | (c & 0x3f));
-        }
-        decoded_add(d, utf8, n);
+        for (size_t i = n; i-- > 1; c >>= 6)
+                utf8[i] = (char)(0x80 | (c & 0x3f));
+        utf8[0] = (char)(lead[n] | c);
+        decode_bytes(s, utf8, n);
 }
 
 /* Reads "\uXXXX" if the text goes on with one. */
@@ -176,14 +169,14 @@ static bool read_unicode_escape(Scan *s, uint32_t *ret) {
         return true;
 }
 
-static int scan_escape(Scan *s, Decoded *d) {
+static int scan_escape(Scan *s) {
         static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
         const Scan begin = *s;
         uint32_t c, low;
         const char *e;
 
         if (s->end - s->c >= 2 && s->c[1] != '\0' && (e = strchr(escapes, s->c[1]))) {
-                decoded_add(d, meant + (e - escapes), 1);
+                decode_bytes(s, meant + (e - escapes), 1);
                 advance(s, 2);
                 return 0;
         }
@@ -197,27 +190,23 @@ static int scan_escape(Scan *s, Decoded *d) {
                                 &begin, -EINVAL, "json-string", "unpaired surrogate in a string");
                 c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
         }
-        decoded_add_character(d, c);
+        decode_character(s, c);
         return 0;
 }
 
-static int scan_string(Scan *s, Decoded *d) {
+static int scan_string(Scan *s, const char **ret) {
         const Scan begin = *s;
 
         advance(s, 1);
-        for (;;) {
+        while (!at(s, '"')) {
                 uint32_t c;
                 size_t n;
                 int r;
 
                 if (s->c >= s->end)
                         return SCAN_FAIL(&begin, -EINVAL, "json-string", "the string has no end");
-                if (*s->c == '"') {
-                        advance(s, 1);
-                        return 0;
-                }
                 if (*s->c == '\\') {
-                        r = scan_escape(s, d);
+                        r = scan_escape(s);
                         if (r < 0)
                                 return r;
                         continue;
@@ -228,13 +217,18 @@ static int scan_string(Scan *s, Decoded *d) {
                 if (c < 0x20)
                         return SCAN_FAIL(s, -EINVAL, "json-string",
                                 "control character 0x%02x in a string", c);
-                decoded_add(d, s->c, n);
+                decode_bytes(s, s->c, n);
                 s->c += n;
                 s->column++;
         }
+        advance(s, 1);
+        decode_bytes(s, "", 1);
+
+        *ret = begin.strings;
+        return 0;
 }
 
-static int scan_number(Scan *s) {
+static int scan_number(Scan *s, int64_t *ret) {
         const Scan begin = *s;
         bool negative = at(s, '-');
         uint64_t value = 0, max = (uint64_t)INT64_MAX + negative;
@@ -261,51 +255,60 @@ static int scan_number(Scan *s) {
                         &begin, -EINVAL, "json-number", "only whole numbers have a meaning here");
         if (!fits)
                 return SCAN_FAIL(&begin, -EINVAL, "json-number", "number out of range");
+
+        *ret = (int64_t)(negative ? -value : value);
         return 0;
 }
 
-static int scan_literal(Scan *s) {
-        static const char *const literals[] = { "true", "false", "null" };
+static int scan_literal(Scan *s, Node *node) {
+        static const struct {
+                const char *word;
+                NodeType type;
+                int64_t number;
+        } literals[] = {
+                { "true", NODE_BOOLEAN, 1 },
+                { "false", NODE_BOOLEAN, 0 },
+                { "null", NODE_NULL, 0 },
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(literals); i++) {
-                size_t n = strlen(literals[i]);
+                size_t n = strlen(literals[i].word);
 
-                if ((size_t)(s->end - s->c) >= n && memcmp(s->c, literals[i], n) == 0) {
+                if ((size_t)(s->end - s->c) >= n && memcmp(s->c, literals[i].word, n) == 0) {
                         advance(s, n);
+                        node->type = literals[i].type;
+                        node->number = literals[i].number;
                         return 0;
                 }
         }
         return fail_expected(s, "a value");
 }
 
-/* Reads a key and its colon. keys are those that the object has already. */
-static int scan_key(Scan *s, char ***keys) {
-        char key[JSON_KEY_SIZE] = "", quoted[POLICY_QUOTE_SIZE];
-        Decoded d = { .s = key, .size = sizeof(key) };
+/* Reads a key and its colon; object holds the members before it. */
+static int scan_key(Scan *s, const Node *object, const char **ret) {
         const Scan begin = *s;
+        char buf[POLICY_QUOTE_SIZE];
+        const char *key;
         int r;
 
         if (!at(s, '"'))
                 return fail_expected(s, "a key in double quotes");
-        r = scan_string(s, &d);
+        r = scan_string(s, &key);
         if (r < 0)
                 return r;
-        if (d.overflow)
-                return SCAN_FAIL(&begin, -E2BIG, "json-limit", "key is longer than %u bytes",
-                        JSON_KEY_SIZE - 1);
-        if (strv_contains(*keys, key))
+        if (node_member(object, key))
                 return SCAN_FAIL(&begin, -EINVAL, "duplicate-key", "key \"%s\" is there twice",
-                        policy_quote(quoted, key, d.n));
-        if (strv_length(*keys) >= JSON_KEYS_MAX)
+                        policy_quote(buf, key, strlen(key)));
+        if (object->n_children >= DOCUMENT_KEYS_MAX)
                 return SCAN_FAIL(&begin, -E2BIG, "json-limit", "object with more than %u keys",
-                        JSON_KEYS_MAX);
-        if (strv_extend(keys, key) < 0)
-                return SCAN_FAIL(s, -ENOMEM, "no-memory", "out of memory");
+                        DOCUMENT_KEYS_MAX);
         skip_whitespace(s);
         if (!at(s, ':'))
                 return fail_expected(s, "\":\"");
         advance(s, 1);
         skip_whitespace(s);
+
+        *ret = key;
         return 0;
 }
 
@@ -320,33 +323,69 @@ static int scan_comma(Scan *s, bool object, char close) {
         return 0;
 }
 
-/* The elements of an array or object, up to and with the closing bracket. */
-static int scan_elements(Scan *s, bool object, char close) {
-        _cleanup_(strv_freep) char **keys = NULL;
+/* A value that stands here and is not read yet. */
+static int node_new(Scan *s, Node **ret) {
+        Node *node;
 
-        if (s->depth >= JSON_DEPTH_MAX)
-                return SCAN_FAIL(
-                        s, -E2BIG, "json-limit", "nested deeper than %u levels", JSON_DEPTH_MAX);
+        if (s->n_nodes >= DOCUMENT_NODES_MAX)
+                return SCAN_FAIL(s, -E2BIG, "json-limit", "file with more than %u values",
+                        DOCUMENT_NODES_MAX);
+        node = calloc(1, sizeof(*node));
+        if (!node)
+                return SCAN_FAIL(s, -ENOMEM, "no-memory", "out of memory");
+        s->n_nodes++;
+        node->line = node->key_line = s->line;
+        node->column = node->key_column = s->column;
+        node->offset = (size_t)(s->c - s->start);
+
+        *ret = node;
+        return 0;
+}
+
+/* One element, with its key if it is a member. It goes to *end, which then is where the next one goes. */
+static int scan_element(Scan *s, Node *parent, Node ***end) {
+        unsigned line = s->line, column = s->column;
+        const char *key = NULL;
+        Node *node = NULL;
+        int r;
+
+        if (parent->type == NODE_OBJECT) {
+                r = scan_key(s, parent, &key);
+                if (r < 0)
+                        return r;
+        }
+        r = node_new(s, &node);
+        if (r < 0)
+                return r;
+        node->key = key;
+        node->key_line = line;
+        node->key_column = column;
+        **end = node;
+        *end = &node->next;
+        parent->n_children++;
+        return scan_value(s, node);
+}
+
+/* The elements of an array or object, up to and with the closing bracket. */
+static int scan_elements(Scan *s, Node *parent) {
+        char close = parent->type == NODE_OBJECT ? '}' : ']';
+        Node **end = &parent->first;
+
+        if (s->depth >= DOCUMENT_DEPTH_MAX)
+                return SCAN_FAIL(s, -E2BIG, "json-limit", "nested deeper than %u levels",
+                        DOCUMENT_DEPTH_MAX);
         s->depth++;
         advance(s, 1);
         skip_whitespace(s);
-        for (bool first = true; !at(s, close); first = false) {
-                unsigned line = 0, column = 0;
+        while (!at(s, close)) {
                 int r;
 
-                if (!first) {
-                        r = scan_comma(s, object, close);
+                if (parent->first) {
+                        r = scan_comma(s, parent->type == NODE_OBJECT, close);
                         if (r < 0)
                                 return r;
                 }
-                if (object) {
-                        line = s->line;
-                        column = s->column;
-                        r = scan_key(s, &keys);
-                        if (r < 0)
-                                return r;
-                }
-                r = scan_value(s, line, column);
+                r = scan_element(s, parent, &end);
                 if (r < 0)
                         return r;
                 skip_whitespace(s);
@@ -356,52 +395,26 @@ static int scan_elements(Scan *s, bool object, char close) {
         return 0;
 }
 
-static int add_place(Scan *s, unsigned key_line, unsigned key_column) {
-        JsonPlaces *found = &s->found;
-
-        if (found->n_places >= JSON_VALUES_MAX)
-                return SCAN_FAIL(
-                        s, -E2BIG, "json-limit", "file with more than %u values", JSON_VALUES_MAX);
-        /* Room is always a power of two. */
-        if ((found->n_places & (found->n_places - 1)) == 0) {
-                JsonPlace *grown = reallocarray(
-                        found->places, MAX(found->n_places * 2, (size_t)1), sizeof(*grown));
-
-                if (!grown)
-                        return SCAN_FAIL(s, -ENOMEM, "no-memory", "out of memory");
-                found->places = grown;
-        }
-        found->places[found->n_places++] = (JsonPlace){
-                .offset = (size_t)(s->c - s->start),
-                .line = s->line,
-                .column = s->column,
-                .key_line = key_line > 0 ? key_line : s->line,
-                .key_column = key_line > 0 ? key_column : s->column,
-        };
-        return 0;
-}
-
-static int scan_value(Scan *s, unsigned key_line, unsigned key_column) {
-        int r;
-
+static int scan_value(Scan *s, Node *node) {
         if (s->c >= s->end)
                 return fail_expected(s, "a value");
-        r = add_place(s, key_line, key_column);
-        if (r < 0)
-                return r;
-        if (*s->c == '{')
-                return scan_elements(s, /* object= */ true, '}');
-        if (*s->c == '[')
-                return scan_elements(s, /* object= */ false, ']');
-        if (*s->c == '"')
-                return scan_string(s, NULL);
-        if (*s->c == '-' || at_digit(s))
-                return scan_number(s);
-        return scan_literal(s);
+        if (*s->c == '{' || *s->c == '[') {
+                node->type = *s->c == '{' ? NODE_OBJECT : NODE_ARRAY;
+                return scan_elements(s, node);
+        }
+        if (*s->c == '"') {
+                node->type = NODE_STRING;
+                return scan_string(s, &node->string);
+        }
+        if (*s->c == '-' || at_digit(s)) {
+                node->type = NODE_NUMBER;
+                return scan_number(s, &node->number);
+        }
+        return scan_literal(s, node);
 }
 
-int places_scan(
-        const char *path, const char *bytes, size_t size, PolicyDiags *diags, JsonPlaces *ret) {
+int document_read(
+        const char *path, const char *bytes, size_t size, PolicyDiags *diags, Document *ret) {
         Scan s = {
                 .path = path,
                 .diags = diags,
@@ -411,7 +424,7 @@ int places_scan(
                 .line = 1,
                 .column = 1,
         };
-        _cleanup_(places_done) JsonPlaces found = {};
+        _cleanup_(document_done) Document document = {};
         int r;
 
         assert(bytes || size == 0);
@@ -420,16 +433,21 @@ int places_scan(
         if (size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
                 return SCAN_FAIL(
                         &s, -EINVAL, "json-syntax", "the file begins with a byte order mark");
+        /* Room for all strings: none is longer than its text, and its quotes leave room for the end. */
+        document.strings = s.strings = malloc(size + 1);
+        if (!document.strings)
+                return SCAN_FAIL(&s, -ENOMEM, "no-memory", "out of memory");
         skip_whitespace(&s);
-        r = scan_value(&s, 0, 0);
-        found = s.found;
+        r = node_new(&s, &document.top);
         if (r < 0)
                 return r;
-        found.size = (size_t)(s.c - s.start);
+        r = scan_value(&s, document.top);
+        if (r < 0)
+                return r;
         skip_whitespace(&s);
         if (s.c < s.end)
                 return fail_expected(&s, "the end of the file");
 
-        *ret = TAKE_GENERIC(found, JsonPlaces, ((JsonPlaces){}));
+        *ret = TAKE_GENERIC(document, Document, ((Document){}));
         return 0;
 }
