@@ -49,6 +49,8 @@ TABLE = [
     ),
     ("daemon/bus/*", ("util/*", "policy/*", "events/*", "core/*", "cgp-abi.h"), ("systemd", "json-c")),
     ("daemon/main.c", ("util/*", "kernel/kernel.h", "core/*", "bus/*"), ("systemd",)),
+    ("daemon/private.*", ("util/*", "track/cgroup.h"), ("uapi",)),
+    ("daemon/exit-status.h", (), ()),
     ("ctl/*", ("util/*", "policy/*", "bus/api.h", "cgp-abi.h"), ("systemd", "json-c")),
     ("tests/*", ("*",), tuple(THIRD_PARTY)),
     ("bench/*", ("*",), tuple(THIRD_PARTY)),
