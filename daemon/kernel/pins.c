@@ -32,9 +32,10 @@ int pin_object(int fd, int dir_fd, const char *name) {
 }
 
 /* BPF_OBJ_GET tells nobody what it opened, and asking a link for its information as if it were a map gives
- * nonsense: the name of the inode tells. */
+ * nonsense: the name of the inode tells. The kernel calls a link bpf_link when it makes one and bpf-link
+ * when it opens one again. */
 static int check_type(int fd, PinType type) {
-        const char *want = type == PIN_MAP ? "bpf-map" : "bpf_link", *name;
+        const char *name;
         char path[PIN_PATH_MAX], target[64];
         ssize_t n;
 
@@ -48,7 +49,9 @@ static int check_type(int fd, PinType type) {
                 return -EMEDIUMTYPE;
         if (name[0] == '[')
                 name++;
-        return startswith(name, want) ? 0 : -EMEDIUMTYPE;
+        if (type == PIN_MAP)
+                return startswith(name, "bpf-map") ? 0 : -EMEDIUMTYPE;
+        return startswith(name, "bpf-link") || startswith(name, "bpf_link") ? 0 : -EMEDIUMTYPE;
 }
 
 int pin_open(int dir_fd, const char *name, PinType type, int *ret_fd) {
