@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "policy-random.h"
+#include "policy-test.h"
 #include "policy-texts.h"
 #include "policy/eval.h"
 #include "policy/image.h"
@@ -580,6 +581,59 @@ static void test_unsupported(void **state) {
         }
 }
 
+#ifdef TEST_MEMORY_FAILS
+/* Rules that reach every allocation: prefixes and breaks that grow, nested rows, shared nodes. */
+static const char *const memory_texts[] = {
+        "allow out tcp/80-443,1000 to 10.0.0.1-10.0.0.254",
+        "deny out udp to ::1-2001:db8::ffff",
+        "never in any from 192.0.2.0/24,multicast",
+        NULL,
+};
+
+static const PolicyStack *memory_stack;
+
+/* qsort() of the C library does without the memory that it would like to have. */
+static void assert_memory_result(int r, const PolicyImage *image) {
+        assert_true(r == 0 || (r == -ENOMEM && test_memory_failed()));
+        assert_int_equal(!!image, r == 0);
+}
+
+static void compile_without_memory(bool *ret_memory_failed) {
+        PolicyCompileInput input = random_input(memory_stack);
+        PolicyImage *image = NULL;
+        int r = policy_compile(&input, NULL, &image);
+
+        assert_memory_result(r, image);
+        *ret_memory_failed = r == -ENOMEM;
+        policy_image_free(image);
+}
+
+static void intersect_without_memory(bool *ret_memory_failed) {
+        PolicyStack other = *memory_stack;
+        PolicyCompileInput from = random_input(memory_stack), to = random_input(&other);
+        PolicyImage *image = NULL;
+        PolicyChange change;
+        int r;
+
+        other.n_entries--;
+        r = policy_compare(&from, &to, NULL, &change);
+        if (r == 0)
+                r = policy_compile_intersection(&from, &to, NULL, &image);
+        assert_memory_result(r, image);
+        *ret_memory_failed = r == -ENOMEM;
+        policy_image_free(image);
+}
+
+static void test_out_of_memory(void **state) {
+        _cleanup_(text_stack_done) TextStack s = {};
+
+        text_stack_init(&s, A, D, POLICY_MODE_ENFORCE, memory_texts);
+        memory_stack = &s.stack;
+        test_each_allocation_fails(compile_without_memory);
+        test_each_allocation_fails(intersect_without_memory);
+}
+#endif
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_precedence),
@@ -591,6 +645,9 @@ int main(void) {
                 cmocka_unit_test(test_too_many_cells),
                 cmocka_unit_test(test_too_many_nodes),
                 cmocka_unit_test(test_unsupported),
+#ifdef TEST_MEMORY_FAILS
+                cmocka_unit_test(test_out_of_memory),
+#endif
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
