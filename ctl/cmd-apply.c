@@ -221,6 +221,21 @@ static int print_diff(
         return CTL_OK;
 }
 
+/* A file is kept under its own name, so that another one does not replace it. Owned; NULL without memory. */
+static char *apply_name(const char *path) {
+        const char *base = strrchr(path, '/');
+        size_t n;
+        char *name;
+
+        base = base ? base + 1 : path;
+        n = strlen(base);
+        if (streq(base, "-"))
+                return strdup("stdin.json");
+        if (n > 5 && streq(base + n - 5, ".json"))
+                return strdup(base);
+        return asprintf(&name, "%s.json", base) < 0 ? NULL : name;
+}
+
 static int append_apply_options(sd_bus_message *call, const char *name, bool dry_run) {
         int r;
 
@@ -232,7 +247,7 @@ static int append_apply_options(sd_bus_message *call, const char *name, bool dry
         return r < 0 ? r : sd_bus_message_close_container(call);
 }
 
-static int call_apply(const Options *options, const char *json) {
+static int call_apply(const Options *options, const char *json, const char *name) {
         _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
         bool dry_run = options->seen & OPTION_DRY_RUN;
         _cleanup_json_ struct json_object *diff = NULL;
@@ -249,7 +264,7 @@ static int call_apply(const Options *options, const char *json) {
                 return r;
         r = sd_bus_message_append(call, "s", json);
         if (r >= 0)
-                r = append_apply_options(call, options->name, dry_run);
+                r = append_apply_options(call, name, dry_run);
         if (r < 0)
                 return client_bad_message(r);
         r = client_send(client, call, NULL, &reply);
@@ -265,6 +280,7 @@ static int call_apply(const Options *options, const char *json) {
 
 int verb_apply(const Options *options, char **args, size_t n_args) {
         _cleanup_(policy_diags_done) PolicyDiags diags = {};
+        _cleanup_free_ char *name = NULL;
         _cleanup_(policy_text_done) PolicyText text = {};
         size_t n_rules;
         int r;
@@ -278,7 +294,10 @@ int verb_apply(const Options *options, char **args, size_t n_args) {
                 return ctl_fail(r, "'%s' is invalid: nothing was changed", text.path);
         if (r != CTL_OK)
                 return r;
-        return call_apply(options, text.bytes);
+        name = apply_name(args[0]);
+        if (!name)
+                return ctl_oom();
+        return call_apply(options, text.bytes, options->name ? options->name : name);
 }
 
 static int print_generation(

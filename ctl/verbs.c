@@ -66,8 +66,8 @@ const Verb verbs[] = {
         { "apply", verb_apply, 1, 1, OPTION_DRY_RUN | OPTION_NAME, "FILE",
                 "Take a policy file, all of it or nothing",
                 "      --dry-run    say what would change and change nothing\n"
-                "      --name=NAME  the file name it is kept under (default: 60-apply.json); a\n"
-                "                   policy that was applied under the same name is replaced\n"
+                "      --name=NAME  the name it is kept under (default: FILE's own); a policy\n"
+                "                   that was applied under the same name is replaced\n"
                 "FILE may be '-' for standard input.\n" },
         { "check", verb_check, 1, VERB_ANY, 0, "FILE...",
                 "Check policy files; needs neither a daemon nor root",

@@ -71,8 +71,11 @@ static int put_default_totals(Unit *u, json_object *root) {
         return r;
 }
 
-static const char *default_source(const PolicySource *source) {
-        return source->path ? source->path : "nobody";
+/* null: nobody states it. */
+static int put_source(json_object *o, const char *key, const PolicySource *source) {
+        _cleanup_free_ char *text = policy_source_to_string(source);
+
+        return text ? jo_put_string(o, key, *text ? text : NULL) : -ENOMEM;
 }
 
 static int put_policy(Unit *u, json_object *root) {
@@ -95,9 +98,9 @@ static int put_policy(Unit *u, json_object *root) {
         if (r >= 0)
                 r = jo_add_new(root, "default-source", json_object_new_object(), &o);
         if (r >= 0)
-                r = jo_put_string(o, "in", default_source(&stack->default_in_source));
+                r = put_source(o, "in", &stack->default_in_source);
         if (r >= 0)
-                r = jo_put_string(o, "out", default_source(&stack->default_out_source));
+                r = put_source(o, "out", &stack->default_out_source);
         return r;
 }
 
