@@ -49,7 +49,7 @@ TABLE = [
     ),
     ("daemon/bus/*", ("util/*", "policy/*", "events/*", "core/*", "cgp-abi.h"), ("systemd", "json-c")),
     ("daemon/main.c", ("util/*", "kernel/kernel.h", "core/*", "bus/*"), ("systemd",)),
-    ("daemon/private.*", ("util/*", "track/cgroup.h"), ("uapi",)),
+    ("daemon/private.*", ("util/*", "track/cgroup.h", "bus/api.h"), ("uapi",)),
     ("daemon/exit-status.h", (), ()),
     ("ctl/*", ("util/*", "policy/*", "bus/api.h", "cgp-abi.h"), ("systemd", "json-c")),
     ("tests/*", ("*",), tuple(THIRD_PARTY)),
@@ -69,9 +69,11 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 
 
 def own_folder(path, header):
+    # Project includes are written from daemon/; elsewhere, and beside main.c, a neighbour has no folder.
     folder = os.path.dirname(path)
-    # Project includes are written from daemon/, those of bpf/, ctl/ and tests/ from their own folder.
-    return os.path.exists(os.path.join(folder, header)) or os.path.dirname(header) == folder.removeprefix("daemon/")
+    if "/" in header:
+        return os.path.dirname(header) == folder.removeprefix("daemon/")
+    return os.path.exists(os.path.join(folder, header))
 
 
 def problems_of(path):

@@ -115,8 +115,15 @@ if shutil.which("shellcheck"):
     tap.case("shellcheck has nothing to say", run.stdout.splitlines())
 else:
     tap.skip("shellcheck has nothing to say", "shellcheck is not installed")
-tap.case(
-    f"{len(python)} Python files parse",
-    [p for f in python if (p := (lambda f: (compile(read(f), f, "exec") and None))(f))],
-)
+
+
+def python_problem(path):
+    try:
+        compile(read(path), path, "exec")
+    except SyntaxError as error:
+        return f"{path}:{error.lineno}: {error.msg}"
+    return None
+
+
+tap.case(f"{len(python)} Python files parse", [p for f in python if (p := python_problem(f))])
 tap.done()
