@@ -305,7 +305,7 @@ static void test_write_all(void **state) {
 
 static void test_mkdir_open(void **state) {
         int fd = ((TempDir *)*state)->fd, untouched = -77;
-        mode_t mask = umask(0777);
+        mode_t mask = umask(0077);
         struct stat st;
         int dir = -EBADF;
 
