@@ -367,21 +367,26 @@ static void test_mutations(void **state) {
                 "\"deny any\",", "\"default\":\"deny\",", "\"units\":[\"a\"]", "allow", "deny",
                 "never", "comment", "tcp/", "\xc3\xa4", "\xff", "//", "https", NULL };
         _cleanup_(strv_freep) char **names = list_data("policies/accepted");
-        size_t n_names = strv_length(names), n_accepted = 0;
+        struct {
+                char *text;
+                size_t size;
+        } seeds[64];
+        size_t n_seeds = strv_length(names), n_accepted = 0;
         uint64_t random = 0x13198a2e03707344ULL;
 
+        assert_in_range(n_seeds, 10, ELEMENTSOF(seeds));
+        for (size_t i = 0; i < n_seeds; i++)
+                seeds[i].text = read_data("policies/accepted", names[i], ".json", &seeds[i].size);
         for (unsigned i = 0; i < 30000; i++) {
+                size_t seed = test_random(&random) % n_seeds, n = seeds[seed].size;
                 _cleanup_(policy_file_freep) PolicyFile *file = NULL;
                 _cleanup_(policy_diags_done) PolicyDiags diags = {};
-                _cleanup_free_ char *seed = NULL, *exact = NULL, *json = NULL;
+                _cleanup_free_ char *exact = NULL, *json = NULL;
                 char text[2048];
-                size_t n;
                 int r;
 
-                seed = read_data(
-                        "policies/accepted", names[test_random(&random) % n_names], ".json", &n);
                 assert_true(n < sizeof(text));
-                memcpy(text, seed, n);
+                memcpy(text, seeds[seed].text, n);
                 test_mutate(&random, text, &n, sizeof(text), pieces);
                 /* Just as long as it is, so that a checker of memory sees one byte too far. */
                 exact = malloc(MAX(n, (size_t)1));
@@ -397,6 +402,8 @@ static void test_mutations(void **state) {
                 assert_true(diags.n_errors > 0);
                 assert_null(file);
         }
+        for (size_t i = 0; i < n_seeds; i++)
+                free(seeds[i].text);
         /* Else this would prove nothing about what is accepted. */
         assert_in_range(n_accepted, 1000, 29000);
 }
