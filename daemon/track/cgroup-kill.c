@@ -2,7 +2,8 @@
 /*
  * Killing a cgroup, also where the kernel has no cgroup.kill (before 5.14). There, a process that forks while
  * the others are signalled would escape, so all are frozen first; a frozen process dies from SIGKILL as
- * others do. Frozen ones cannot exit either, so an id that was read is still theirs when it is used.
+ * others do. That "frozen" is reported is not enough: 6.18 reports it while a fork is still under way. But
+ * what is born into a frozen cgroup is frozen too, so signalling until it is empty leaves nobody out.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +19,8 @@
 #include "util/time.h"
 
 #define PROCS_MAX       (64U * 1024 * 1024)
-#define FREEZE_MSEC_MAX 250U
+#define KILL_MSEC_MAX   250U
+#define KILL_AGAIN_MSEC 10
 
 static int cgroup_write(int cgroup_fd, const char *file, const char *value) {
         _cleanup_close_ int fd = -EBADF;
@@ -32,31 +34,6 @@ static int cgroup_write(int cgroup_fd, const char *file, const char *value) {
 /* A removed cgroup has no files, or files that say -ENODEV. */
 static bool cgroup_error_is_gone(int r) {
         return r == -ENOENT || r == -ENODEV;
-}
-
-/* Waits until every process stands still, or none is left. -EAGAIN: one takes too long (it waits for a disk,
- * say). */
-static int cgroup_wait_frozen(int events_fd) {
-        uint64_t end = time_now_usec(CLOCK_MONOTONIC) + FREEZE_MSEC_MAX * USEC_PER_MSEC;
-
-        for (;;) {
-                struct pollfd p = { .fd = events_fd, .events = POLLPRI };
-                uint64_t now;
-                int r;
-
-                r = cgroup_read_event(events_fd, "frozen");
-                if (r != 0)
-                        return r < 0 ? r : 0;
-                r = cgroup_read_event(events_fd, "populated");
-                if (r <= 0)
-                        return r;
-
-                now = time_now_usec(CLOCK_MONOTONIC);
-                if (now >= end)
-                        return -EAGAIN;
-                if (poll(&p, 1, (int)((end - now) / USEC_PER_MSEC) + 1) < 0 && errno != EINTR)
-                        return -errno;
-        }
 }
 
 /* Signals the processes of this one cgroup. */
@@ -152,9 +129,30 @@ static int cgroup_signal_tree(int cgroup_fd) {
         return failure;
 }
 
+/* Signals until nobody is left. -EAGAIN: one takes too long to die (it waits for a disk, say). */
+static int cgroup_signal_until_empty(int cgroup_fd, int events_fd) {
+        uint64_t end = time_now_usec(CLOCK_MONOTONIC) + KILL_MSEC_MAX * USEC_PER_MSEC;
+
+        for (;;) {
+                struct pollfd p = { .fd = events_fd, .events = POLLPRI };
+                int r;
+
+                r = cgroup_signal_tree(cgroup_fd);
+                if (r < 0)
+                        return r;
+                r = cgroup_read_event(events_fd, "populated");
+                if (r <= 0)
+                        return r;
+                if (time_now_usec(CLOCK_MONOTONIC) >= end)
+                        return -EAGAIN;
+                if (poll(&p, 1, KILL_AGAIN_MSEC) < 0 && errno != EINTR)
+                        return -errno;
+        }
+}
+
 int cgroup_kill_by_signal(int cgroup_fd) {
         _cleanup_close_ int events_fd = -EBADF;
-        int r, frozen, thawed;
+        int r, thawed;
 
         events_fd = cgroup_open_events(cgroup_fd);
         if (events_fd < 0)
@@ -163,14 +161,11 @@ int cgroup_kill_by_signal(int cgroup_fd) {
         if (r < 0)
                 return r == -ENOENT ? -ENODEV : r;
 
-        frozen = cgroup_wait_frozen(events_fd);
-        r = cgroup_signal_tree(cgroup_fd);
+        r = cgroup_signal_until_empty(cgroup_fd, events_fd);
         thawed = cgroup_write(cgroup_fd, "cgroup.freeze", "0");
-        if (cgroup_error_is_gone(thawed) || cgroup_error_is_gone(frozen))
+        if (cgroup_error_is_gone(thawed))
                 return -ENODEV;
-        if (r < 0)
-                return r;
-        return thawed < 0 ? thawed : frozen;
+        return r < 0 ? r : thawed;
 }
 
 int cgroup_kill(int cgroup_fd) {

@@ -4,6 +4,7 @@
  * file, but nothing at all on the file or the directory when the cgroup is removed, and a last change may
  * get lost then (it is held back up to 10 ms, and dropped with the file). Only the parent tells of that.
  */
+#include <limits.h>
 #include <sys/inotify.h>
 
 #include "track/cgroup-private.h"

@@ -39,8 +39,8 @@ int cgroup_is_populated(int cgroup_fd) _warn_unused_result_;
  * returns when the signals are sent, not when the processes are gone. -ENODEV: the cgroup was removed. */
 int cgroup_kill(int cgroup_fd) _warn_unused_result_;
 
-/* The second way of cgroup_kill(), for it and its test: freezes, signals, thaws. Blocks for up to 250 ms.
- * -EAGAIN: everything was signalled, but a process that did not stand still in time may have forked. */
+/* The second way of cgroup_kill(), for it and its test: freezes, signals until nobody is left, thaws. Blocks
+ * for up to 250 ms. -EAGAIN: everything that was seen was signalled, but did not die in time. */
 int cgroup_kill_by_signal(int cgroup_fd) _warn_unused_result_;
 
 /* Watches "populated". The callback comes from the event loop after each change with the state then read
