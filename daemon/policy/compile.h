@@ -27,12 +27,15 @@ typedef struct PolicyCompileInput {
 
 /* What a caller is told of a policy that exceeds a limit. */
 typedef struct PolicyCompileFailure {
-        const char *limit; /* static: "nodes", "cells", "verdicts", "table size" */
-        size_t needed;     /* as far as it was counted */
+        /* static: "nodes", "cells", "verdicts", "classes" (of addresses or of ports), "table size",
+         * "prefixes" (of one family in one view, a range counted as the prefixes that cover it) */
+        const char *limit;
+        size_t needed; /* as far as it was counted */
         size_t max;
 } PolicyCompileFailure;
 
-/* -E2BIG with reterr_failure (may be NULL) filled, -ENOMEM. */
+/* -E2BIG with reterr_failure (may be NULL) filled; -EOPNOTSUPP for a rule with `via` or a peer that the
+ * parser refuses too (the direction `bind` alone compiles to nothing); -ENOMEM. */
 int policy_compile(const PolicyCompileInput *input, PolicyCompileFailure *reterr_failure,
         PolicyImage **ret) _warn_unused_result_;
 
