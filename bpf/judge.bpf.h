@@ -11,7 +11,7 @@
 #include "maps.bpf.h"
 #include "match.bpf.h"
 
-/* One packet or system call, seen from our side. */
+/* One packet or system call, seen from our side. Addresses are also read as words. */
 struct cgp_tuple {
         __u8 local[16];
         __u8 remote[16];
@@ -21,11 +21,10 @@ struct cgp_tuple {
         __u16 echo; /* identifier of an echo request or reply */
         __u8 protocol;
         __u8 flags;
-        __u8 is_v4;        /* of the remote address */
         __u8 is_multicast; /* received, and sent to a multicast address */
         __u8 tcp_flags;
-        __u8 _pad[3];
-};
+        __u8 _pad[4];
+} __attribute__((aligned(8)));
 
 #define CGP_TUPLE_ICMP         (1U << 0) /* icmp is set */
 #define CGP_TUPLE_ECHO_REQUEST (1U << 1)
@@ -72,8 +71,16 @@ CGP_INLINE int cgp_is_never(__u64 verdict) {
         return cgp_verdict_action(verdict) == CGP_ACTION_NEVER;
 }
 
-CGP_INLINE __u64 cgp_judge_view(const struct cgp_tuple *t, __u32 view, __u16 port) {
+/* A function that the verifier looks at once, by itself, and not again for each path that leads to a call:
+ * without this a load would take a hundred times as long. The price is that it can take numbers only
+ * (pointers to memory come with 5.12, and a context needs the kernel's BTF). Weak: each object has it, the
+ * linked one has it once. service is protocol << 16 | port. */
+__weak __u64 cgp_judge_view(__u64 remote_high, __u64 remote_low, __u32 view, __u32 service);
+
+__weak __attribute__((noinline)) __u64 cgp_judge_view(
+        __u64 remote_high, __u64 remote_low, __u32 view, __u32 service) {
         __u32 direction = view == CGP_VIEW_OUT ? CGP_DIR_OUT : CGP_DIR_IN;
+        __u64 remote[2] = { remote_high, remote_low };
         struct cgp_verdict verdict;
         const __u8 *tables;
         __u32 zero = 0;
@@ -81,20 +88,27 @@ CGP_INLINE __u64 cgp_judge_view(const struct cgp_tuple *t, __u32 view, __u16 por
         tables = bpf_map_lookup_elem(&cgp_tables, &zero);
         if (!tables)
                 return cgp_verdict_broken(direction);
-        cgp_match(&cgp_config, tables, view, t->remote, t->is_v4, t->protocol, port, &verdict);
+        cgp_match(&cgp_config, tables, view, (const __u8 *)remote,
+                cgp_match_is_v4((const __u8 *)remote), service >> 16, service, &verdict);
         return cgp_verdict_pack(verdict.counter, verdict.rule, verdict.action, direction);
 }
 
-CGP_CALLED __u64 cgp_judge_out(const struct cgp_tuple *t) {
-        return cgp_judge_view(t, CGP_VIEW_OUT, t->remote_port);
+CGP_INLINE __u64 cgp_judge(const struct cgp_tuple *t, __u32 view, __u16 port) {
+        const __u64 *remote = (const __u64 *)(const void *)t->remote;
+
+        return cgp_judge_view(remote[0], remote[1], view, (__u32)t->protocol << 16 | port);
 }
 
-CGP_CALLED __u64 cgp_judge_in(const struct cgp_tuple *t) {
-        return cgp_judge_view(t, CGP_VIEW_IN, t->local_port);
+CGP_INLINE __u64 cgp_judge_out(const struct cgp_tuple *t) {
+        return cgp_judge(t, CGP_VIEW_OUT, t->remote_port);
 }
 
-CGP_CALLED __u64 cgp_judge_multicast(const struct cgp_tuple *t) {
-        return cgp_judge_view(t, CGP_VIEW_IN_MULTICAST, t->local_port);
+CGP_INLINE __u64 cgp_judge_in(const struct cgp_tuple *t) {
+        return cgp_judge(t, CGP_VIEW_IN, t->local_port);
+}
+
+CGP_INLINE __u64 cgp_judge_multicast(const struct cgp_tuple *t) {
+        return cgp_judge(t, CGP_VIEW_IN_MULTICAST, t->local_port);
 }
 
 /* As an opening by the peer. */
@@ -111,23 +125,40 @@ CGP_INLINE __u64 cgp_never_in_place_of(__u64 never, __u64 verdict) {
         return (never & ~(0xffULL << 56)) | (verdict & (0xffULL << 56));
 }
 
-/* A conversation whose opener is known. */
-CGP_CALLED __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
+__weak __u64 cgp_judge_words(__u64 remote_high, __u64 remote_low, __u32 ports, __u32 how);
+
+/* ports: local << 16 | remote; how: opener << 16 | is_multicast << 8 | protocol. */
+__weak __attribute__((noinline)) __u64 cgp_judge_words(
+        __u64 remote_high, __u64 remote_low, __u32 ports, __u32 how) {
+        __u32 opener = how >> 16;
+        __u32 arrival = how & 0x100 ? CGP_VIEW_IN_MULTICAST : CGP_VIEW_IN;
+        __u32 out = (how & 0xff) << 16 | (ports & 0xffff);
+        __u32 in = (how & 0xff) << 16 | ports >> 16;
         __u64 verdict, other;
 
         if (opener == CGP_OPENER_OUT) {
-                verdict = cgp_judge_out(t);
+                verdict = cgp_judge_view(remote_high, remote_low, CGP_VIEW_OUT, out);
                 if (!(cgp_config.features & CGP_FEATURE_NEVER_IN) || !cgp_is_allowed(verdict))
                         return verdict;
-                other = cgp_judge_arrival(t);
+                other = cgp_judge_view(remote_high, remote_low, arrival, in);
         } else {
-                verdict = opener == CGP_OPENER_IN_MULTICAST ? cgp_judge_multicast(t)
-                                                            : cgp_judge_in(t);
+                __u32 view =
+                        opener == CGP_OPENER_IN_MULTICAST ? CGP_VIEW_IN_MULTICAST : CGP_VIEW_IN;
+
+                verdict = cgp_judge_view(remote_high, remote_low, view, in);
                 if (!(cgp_config.features & CGP_FEATURE_NEVER_OUT) || !cgp_is_allowed(verdict))
                         return verdict;
-                other = cgp_judge_out(t);
+                other = cgp_judge_view(remote_high, remote_low, CGP_VIEW_OUT, out);
         }
         return cgp_is_never(other) ? cgp_never_in_place_of(other, verdict) : verdict;
+}
+
+/* A conversation whose opener is known. */
+CGP_INLINE __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
+        const __u64 *remote = (const __u64 *)(const void *)t->remote;
+
+        return cgp_judge_words(remote[0], remote[1], (__u32)t->local_port << 16 | t->remote_port,
+                opener << 16 | (__u32)t->is_multicast << 8 | t->protocol);
 }
 
 /* A conversation whose opener nobody saw. own: as if the sender of this packet had opened it; other: as if

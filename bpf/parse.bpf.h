@@ -197,7 +197,6 @@ CGP_INLINE int cgp_parse4(struct __sk_buff *skb, int is_egress, struct cgp_tuple
                 return -1;
         cgp_address_from_v4(t->local, is_egress ? ip->saddr : ip->daddr);
         cgp_address_from_v4(t->remote, is_egress ? ip->daddr : ip->saddr);
-        t->is_v4 = 1;
         t->protocol = ip->protocol;
 
         offset = ip->ihl * 4;
@@ -266,7 +265,6 @@ CGP_INLINE int cgp_parse6(struct __sk_buff *skb, int is_egress, struct cgp_tuple
                 return -1;
         cgp_address_from_v6(t->local, is_egress ? &ip->saddr : &ip->daddr);
         cgp_address_from_v6(t->remote, is_egress ? &ip->daddr : &ip->saddr);
-        t->is_v4 = cgp_match_is_v4(t->remote);
         t->protocol = ip->nexthdr;
 
         if (ip->version != 6)

@@ -51,7 +51,6 @@ CGP_INLINE void cgp_tuple_set_remote4(struct cgp_tuple *t, __u32 address) {
         if (!address)
                 address = bpf_htonl(0x7f000001);
         cgp_address_from_v4(t->remote, address);
-        t->is_v4 = 1;
 }
 
 /* Expects the address in t->remote and settles what the kernel will make of it. */
@@ -62,12 +61,10 @@ CGP_INLINE void cgp_tuple_settle_remote6(struct cgp_tuple *t) {
         }
         if (!cgp_is_any(t->remote))
                 return;
-        if (cgp_match_is_v4(t->local)) {
+        if (cgp_match_is_v4(t->local))
                 cgp_address_from_v4(t->remote, bpf_htonl(0x7f000001));
-                t->is_v4 = 1;
-        } else {
+        else
                 t->remote[15] = 1;
-        }
 }
 
 /* An answer leaves under the verdict of the conversation that the peer opened, as its packet will. */
