@@ -4,6 +4,7 @@
  * a wake-up costs more than the record; the other carries the wake-ups that programs ask for. The kernel
  * empties both arrays when the process ends, so that programs notice that nobody listens.
  */
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -91,6 +92,8 @@ int kernel_ring_new(Kernel *k, KernelRecordCallback on_record, KernelLostCallbac
         void *userdata, KernelRing **ret) {
         _cleanup_(kernel_ring_freep) KernelRing *ring = NULL;
         KernelBpf *kernel = kernel_bpf(k);
+        const uint64_t never = 0;
+        const uint32_t zero = 0;
         int r;
 
         assert(on_record);
@@ -120,6 +123,9 @@ int kernel_ring_new(Kernel *k, KernelRecordCallback on_record, KernelLostCallbac
                 ring, &ring->events);
         if (r < 0)
                 return r;
+        /* A wake-up that the last reader had is none for this one. */
+        if (bpf_map_update_elem(kernel->map_fds[LOADER_MAP_WOKEN], &zero, &never, BPF_ANY) < 0)
+                return kernel_errno(-errno);
         *ret = TAKE_PTR(ring);
         return 0;
 }
