@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packets that are not what their socket is, and the kernel's own. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "net.h"
+#include "packet.h"
+#include "subject.h"
+#include "util/cleanup.h"
+#include "util/macro.h"
+
+static Sandbox *sandbox;
+static Kernel *kernel;
+
+static Subject *attach(const TestPolicy *policy) {
+        static uint32_t number;
+
+        return subject_attach(sandbox, kernel, "svc", ++number, policy);
+}
+
+static int own_socket(int family, int type, int protocol) {
+        int fd;
+
+        sandbox_enter(sandbox, "svc");
+        fd = net_socket(family, type, protocol);
+        sandbox_leave(sandbox);
+        assert_true(fd >= 0);
+        return fd;
+}
+
+static int send_packet(int fd, const Packet *p, const char *to) {
+        NetAddress a = net_address(to, 0);
+        ssize_t n;
+
+        n = sendto(fd, p->bytes, p->size, 0, (struct sockaddr *)&a.address, a.size);
+        return n < 0 ? -errno : 0;
+}
+
+static void test_judged_by_its_bytes(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out udp/53" } };
+        _cleanup_close_ int server = net_udp_bound("127.0.0.1", 53), fd = -EBADF;
+        Subject *s = attach(&policy);
+        Packet p;
+
+        fd = own_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 4000, 53);
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), 0);
+        net_expect(server, "");
+        assert_int_equal(subject_counter(s, TEST_SLOT_RULE).packets, 1);
+
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 4000, 54);
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_TCP, 0);
+        packet_add_tcp(&p, 4000, 53, 0x12);
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 2);
+        /* The address of the call is not that of the packet. */
+        packet_ip4(&p, "127.0.0.1", "127.0.0.2", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 4000, 54);
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 3);
+        subject_detach(s);
+}
+
+static void test_unparsable(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out udp/53" } };
+        static const TestPolicy open_policy = { .in = POLICY_DEFAULT_ALLOW,
+                .out = POLICY_DEFAULT_ALLOW,
+                .rules = { "deny in udp/1" } };
+        _cleanup_close_ int fd = -EBADF, six = -EBADF;
+        Subject *s = attach(&policy);
+        Packet p;
+
+        fd = own_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 4000, 53);
+        p.bytes[7] = 1; /* fragment offset */
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 0);
+        packet_add(&p, "ab", 2); /* half of the ports */
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        six = own_socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+        packet_ip6(&p, "::1", "::1", IPPROTO_ROUTING);
+        packet_add_extension(&p, IPPROTO_UDP, 3, 4, 1);
+        packet_add_udp(&p, 4000, 53);
+        assert_int_equal(send_packet(six, &p, "::1"), -EPERM);
+        assert_int_equal(subject_counter(s, TEST_SLOT_UNPARSABLE_OUT).blocked, 3);
+
+        /* Where nothing is refused in this direction there is nothing to get around. */
+        subject_publish(s, &open_policy);
+        assert_int_equal(send_packet(six, &p, "::1"), 0);
+        assert_int_equal(subject_counter(s, TEST_SLOT_UNPARSABLE_OUT).packets, 1);
+        subject_detach(s);
+}
+
+/* A server's raw socket cannot answer in the name of its UDP socket: it has no conversation. */
+static void test_no_state_for_raw_sockets(void **state) {
+        static const TestPolicy policy = { .rules = { "allow in udp/53" } };
+        _cleanup_close_ int client = net_udp_bound("127.0.0.1", 4000), fd = -EBADF, raw = -EBADF;
+        Subject *s = attach(&policy);
+        NetAddress from;
+        Packet p;
+
+        fd = own_socket(AF_INET, SOCK_DGRAM, 0);
+        raw = own_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+        assert_int_equal(net_bind(fd, "127.0.0.1", 53), 0);
+        assert_int_equal(net_send_to(client, "question", "127.0.0.1", 53), 0);
+        net_expect_from(fd, "question", &from);
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 53, 4000);
+        assert_int_equal(send_packet(raw, &p, "127.0.0.1"), -EPERM);
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 1);
+        assert_int_equal(net_reply_to(fd, "answer", &from), 0);
+        net_expect(client, "answer");
+        subject_detach(s);
+}
+
+/* And what the kernel may send on its own account, a service may not under its name. */
+static void test_forged_control_traffic(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out udp/53" } };
+        static const uint8_t types[] = { 3, 4, 5, 11, 12 };
+        _cleanup_close_ int fd = -EBADF;
+        Subject *s = attach(&policy);
+        Packet p;
+
+        fd = own_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+        for (unsigned i = 0; i < ELEMENTSOF(types); i++) {
+                packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_ICMP, 0);
+                packet_add_icmp(&p, types[i], 0, 0);
+                assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        }
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_IGMP, 0);
+        packet_add(&p, "12345678", 8);
+        assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, ELEMENTSOF(types) + 1);
+        assert_int_equal(subject_counter(s, TEST_SLOT_CONTROL).packets, 0);
+        subject_detach(s);
+}
+
+static int interface_up(void) {
+        struct ifreq request = { .ifr_name = "cgptest", .ifr_flags = IFF_TAP | IFF_NO_PI };
+        int tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC), fd;
+
+        if (tun < 0 || ioctl(tun, TUNSETIFF, &request) < 0)
+                return -1;
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        request.ifr_flags = IFF_UP;
+        return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -1 : tun;
+}
+
+/* The control sockets of a network namespace belong to the cgroup of whoever made it: IPv6 must come up
+ * there although the policy allows nothing. */
+static void test_kernel_control_traffic_passes(void **state) {
+        static const TestPolicy policy = {};
+        int ready[2], done[2], status;
+        Subject *s = attach(&policy);
+        char byte = 0;
+        pid_t pid;
+
+        assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(done, O_CLOEXEC), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                sandbox_enter(sandbox, "svc");
+                byte = unshare(CLONE_NEWNET) == 0 && interface_up() >= 0;
+                if (write(ready[1], &byte, 1) != 1)
+                        _exit(1);
+                (void)close_keep_errno(done[1]);
+                (void)!read(done[0], &byte, 1);
+                _exit(0);
+        }
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        if (byte) {
+                subject_wait_packets(s, TEST_SLOT_CONTROL, 2);
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 0);
+        }
+        net_close(&done[1]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        net_close(&done[0]);
+        net_close(&ready[0]);
+        net_close(&ready[1]);
+        subject_detach(s);
+        if (!byte)
+                skip();
+}
+
+/* A raw socket that listens sees only what `in` rules let come to it. */
+static void test_sniffing_by_protocol(void **state) {
+        static const TestPolicy policy = { .rules = { "allow in udp/53" } };
+        _cleanup_close_ int one = net_udp_bound("127.0.0.1", 53), sender = net_udp(AF_INET);
+        _cleanup_close_ int two = net_udp_bound("127.0.0.1", 54), raw = -EBADF;
+        Subject *s = attach(&policy);
+
+        raw = own_socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+        assert_int_equal(net_send_to(sender, "x", "127.0.0.1", 54), 0);
+        net_expect(two, "x");
+        subject_wait_blocked(s, TEST_SLOT_DEFAULT_IN, 1);
+        assert_false(net_has_data(raw));
+        assert_int_equal(net_send_to(sender, "x", "127.0.0.1", 53), 0);
+        net_expect(one, "x");
+        subject_wait_packets(s, TEST_SLOT_RULE, 1);
+        assert_true(net_has_data(raw));
+        subject_detach(s);
+}
+
+static int set_up(void **state) {
+        kernel = test_kernel(sandbox);
+        return 0;
+}
+
+static int tear_down(void **state) {
+        assert_int_equal(kernel_remove_pins(kernel), 0);
+        kernel = kernel_close(kernel);
+        return 0;
+}
+
+static int test(Sandbox *s) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_judged_by_its_bytes),
+                cmocka_unit_test(test_unparsable),
+                cmocka_unit_test(test_no_state_for_raw_sockets),
+                cmocka_unit_test(test_forged_control_traffic),
+                cmocka_unit_test(test_kernel_control_traffic_passes),
+                cmocka_unit_test(test_sniffing_by_protocol),
+        };
+
+        sandbox = s;
+        return cmocka_run_group_tests(tests, set_up, tear_down);
+}
+
+int main(void) {
+        return sandbox_run(test);
+}
