@@ -19,7 +19,6 @@ typedef struct Question {
         const uint8_t *remote;
         uint8_t protocol;
         uint16_t port;
-        bool port_unknown; /* only rules for all ports match */
 } Question;
 
 /* How one element of an entry matches: what precedence is judged by. */
@@ -124,8 +123,6 @@ static bool peer_matches(const PolicyPeer *peer, const Question *q, unsigned *re
 static bool service_matches(const PolicyService *service, const Question *q) {
         if (service->protocol != POLICY_PROTOCOL_ANY && service->protocol != q->protocol)
                 return false;
-        if (q->port_unknown)
-                return service->port_min == 0 && service->port_max == UINT16_MAX;
         return q->port >= service->port_min && q->port <= service->port_max;
 }
 
@@ -246,7 +243,6 @@ static Question question_reverse(const Question *q, const PolicyFlow *flow) {
                 .remote = q->remote,
                 .protocol = q->protocol,
                 .port = out ? flow->local_port : flow->remote_port,
-                .port_unknown = out && flow->local_port == 0,
         };
 }
 

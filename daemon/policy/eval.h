@@ -13,7 +13,8 @@ typedef struct PolicyFlow {
         uint8_t protocol;
         uint8_t remote[16];
         uint16_t remote_port; /* 0 where the protocol has none */
-        uint16_t local_port;  /* out: 0 when not known yet, then only rules for all ports see it */
+        uint16_t
+                local_port; /* out: 0 when not known yet, and matched as port 0: the programs do, too */
         bool local_is_multicast; /* in: the packet is sent to a multicast address */
 } PolicyFlow;
 

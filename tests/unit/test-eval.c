@@ -71,7 +71,7 @@ static const Case cases[] = {
         { "its own never comes first", { "never in any", "never out any" }, A, POLICY_MODE_ENFORCE,
                 CGP_DIR_OUT, "192.0.2.1", 6, 443, 40000, false, false, false, POLICY_REASON_NEVER,
                 1, NOTHING },
-        { "unknown local port: some ports", { "never in tcp/0-65534" }, A, POLICY_MODE_ENFORCE,
+        { "unknown local port: no range from 0", { "never in tcp/1-65535" }, A, POLICY_MODE_ENFORCE,
                 CGP_DIR_OUT, "192.0.2.1", 6, 443, 0, false, true, true, POLICY_REASON_DEFAULT,
                 NOTHING, NOTHING },
         { "unknown local port: all ports", { "never in tcp" }, A, POLICY_MODE_ENFORCE, CGP_DIR_OUT,
