@@ -43,29 +43,34 @@ static char *entry_key(const PolicyEntry *entry) {
         return r < 0 ? NULL : key;
 }
 
-static int manager_take_counter(Manager *m, uint32_t *ret) {
+static int manager_take_counter(
+        Manager *m, const UnitState *state, ManagerError *reterr, uint32_t *ret) {
         uint32_t slot;
         int r;
 
         r = slots_take(m->counters, &slot);
         if (r < 0)
-                return r;
+                return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
+                        "%s: no counters left for its rules (all subjects together have %u)",
+                        state->name, CGP_MAX_COUNTERS - 1);
         r = m->kernel->ops->counter_clear(m->kernel, slot);
         if (r < 0) {
                 slots_give_back(m->counters, slot);
-                return r;
+                return manager_error_set(reterr, MANAGER_ERROR_KERNEL,
+                        "%s: cannot clear a counter: %s; the policy in force is unchanged",
+                        state->name, strerror(-r));
         }
         *ret = slot;
         return 0;
 }
 
-static int state_take_reserved(Manager *m, UnitState *state) {
+static int state_take_reserved(Manager *m, UnitState *state, ManagerError *reterr) {
         for (size_t i = 1; i < UNIT_STATE_RESERVED; i++) {
                 int r;
 
                 if (state->reserved[i] != 0)
                         continue;
-                r = manager_take_counter(m, &state->reserved[i]);
+                r = manager_take_counter(m, state, reterr, &state->reserved[i]);
                 if (r < 0)
                         return r;
         }
@@ -73,7 +78,8 @@ static int state_take_reserved(Manager *m, UnitState *state) {
 }
 
 /* Finds or makes the number and counter of an entry. Two equal rules of one file share them. */
-static int entry_number(Manager *m, PolicyEntry *entry, UnitState *state, bool *used) {
+static int entry_number(
+        Manager *m, PolicyEntry *entry, UnitState *state, bool *used, ManagerError *reterr) {
         _cleanup_free_ char *key = NULL;
         UnitStateRule *rule;
         int r;
@@ -86,7 +92,7 @@ static int entry_number(Manager *m, PolicyEntry *entry, UnitState *state, bool *
                 r = unit_state_add(state, key, &rule);
                 if (r < 0)
                         return r;
-                r = manager_take_counter(m, &rule->slot);
+                r = manager_take_counter(m, state, reterr, &rule->slot);
                 if (r < 0)
                         return r;
         }
@@ -114,7 +120,8 @@ static int entry_set_id(const char *name, PolicyEntry *entry, size_t i, char ***
         return r;
 }
 
-static int policy_number(Manager *m, const char *name, Policy *policy, UnitState *state) {
+static int policy_number(
+        Manager *m, const char *name, Policy *policy, UnitState *state, ManagerError *reterr) {
         _cleanup_free_ bool *used = NULL;
         int r;
 
@@ -122,13 +129,13 @@ static int policy_number(Manager *m, const char *name, Policy *policy, UnitState
         if (!used)
                 return -ENOMEM;
         if (state) {
-                r = state_take_reserved(m, state);
+                r = state_take_reserved(m, state, reterr);
                 if (r < 0)
                         return r;
         }
         for (size_t i = 0; i < policy->stack.n_entries; i++) {
                 if (state) {
-                        r = entry_number(m, &policy->stack.entries[i], state, used);
+                        r = entry_number(m, &policy->stack.entries[i], state, used, reterr);
                         if (r < 0)
                                 return r;
                 }
@@ -162,11 +169,7 @@ int policy_build(Manager *m, Store *store, const char *name, UnitState *state, M
                         "%s: more than %u rules apply", name, CGP_MAX_RULES);
         if (r < 0)
                 return r;
-        r = policy_number(m, name, policy, state);
-        if (r == -E2BIG)
-                return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
-                        "%s: no counters left for its rules (all subjects together have %u)", name,
-                        CGP_MAX_COUNTERS - 1);
+        r = policy_number(m, name, policy, state, reterr);
         if (r < 0)
                 return r;
 
