@@ -432,6 +432,14 @@ static int change_save_states(Change *change) {
         return manager_save_generation(m, change->generation);
 }
 
+/* A generation that cannot be written is made up for by the states, which have it. */
+void manager_note_generation(Manager *m) {
+        int r = manager_save_generation(m, m->generation);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot write the generation, ignoring: %m");
+}
+
 static void change_restore_states(Change *change) {
         for (size_t i = 0; i < change->n_items; i++)
                 if (change->items[i].state) {
@@ -443,6 +451,7 @@ static void change_restore_states(Change *change) {
                                         "%s: cannot restore its state file, ignoring: %m",
                                         change->items[i].unit->name);
                 }
+        manager_note_generation(change->manager);
 }
 
 static int change_stage(Change *change, ManagerError *reterr) {

@@ -488,14 +488,6 @@ int manager_reload(Manager *m, ManagerError *reterr, uint64_t *ret_generation) {
         return 0;
 }
 
-/* The change is in force; a generation that cannot be written is made up for by the states, which have it. */
-static void manager_note_generation(Manager *m) {
-        int r = manager_save_generation(m, m->generation);
-
-        if (r < 0)
-                log_warning_errno(r, "Cannot write the generation, ignoring: %m");
-}
-
 /* -- Attach and detach ----------------------------------------------------------------------------- */
 
 static int unit_set_detached(Unit *u, bool detached, uint64_t generation, ManagerError *reterr) {

@@ -137,6 +137,7 @@ int manager_kernel_error(
 void manager_release_slots(Manager *m, const UnitState *state, const UnitState *other);
 
 int manager_save_generation(Manager *m, uint64_t generation) _warn_unused_result_;
+void manager_note_generation(Manager *m);
 /* Makes the hooks of a unit carry what its policy says, whatever they carry now. */
 int unit_converge(Unit *u) _warn_unused_result_;
 int manager_claim_state(Manager *m, UnitState *state) _warn_unused_result_;
