@@ -19,7 +19,25 @@
 #include "util/log.h"
 #include "util/macro.h"
 
+static int private_socket_address(const PrivateDir *dir, struct sockaddr_un *ret) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int n;
+
+        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CGPOLICY_PRIVATE_SOCKET,
+                dir->path);
+        if (n < 0 || (size_t)n >= sizeof(address.sun_path)) {
+                log_error("The path %s/" CGPOLICY_PRIVATE_SOCKET
+                          " is too long for a socket (at most %zu bytes); "
+                          "use a directory with a shorter path",
+                        dir->path, sizeof(address.sun_path) - 1);
+                return EXIT_STATUS_USAGE;
+        }
+        *ret = address;
+        return 0;
+}
+
 static int private_open_dir(const char *path, PrivateDir *dir) {
+        struct sockaddr_un address;
         struct stat st;
         int r;
 
@@ -44,7 +62,8 @@ static int private_open_dir(const char *path, PrivateDir *dir) {
                 log_error_errno(errno, "Cannot resolve %s: %m", path);
                 return EXIT_STATUS_FAILURE;
         }
-        return 0;
+        /* Before anything is made that would have to be taken back. */
+        return private_socket_address(dir, &address);
 }
 
 static int private_lock(PrivateDir *dir) {
@@ -156,20 +175,14 @@ int private_open(const char *path, PrivateDir *ret) {
 }
 
 int private_listen(PrivateDir *dir) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un address;
+        int r, status;
         mode_t mask;
-        int n, r;
 
-        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CGPOLICY_PRIVATE_SOCKET,
-                dir->path);
-        if (n < 0 || (size_t)n >= sizeof(address.sun_path)) {
-                log_error("The path %s/" CGPOLICY_PRIVATE_SOCKET
-                          " is too long for a socket (at most %zu bytes); "
-                          "use a directory with a shorter path",
-                        dir->path, sizeof(address.sun_path) - 1);
-                return EXIT_STATUS_USAGE;
-        }
+        status = private_socket_address(dir, &address);
+        if (status != 0)
+                return status;
         /* We hold the lock: whoever listened there is dead. */
         if (unlinkat(dir->fd, CGPOLICY_PRIVATE_SOCKET, 0) < 0 && errno != ENOENT) {
                 log_error_errno(errno, "Cannot remove the stale %s: %m", address.sun_path);
