@@ -184,6 +184,11 @@ static int job_check_name(Manager *m, const char *name, ManagerError *reterr) {
                         "'%s' cannot name a job; use letters, digits and any of : _ . @ - (not first)",
                         name);
         u = manager_get_unit(m, name);
+        /* The kernel tells of an empty cgroup up to 10 ms late; who runs a job again does not wait. */
+        if (u && u->state && !u->creator && cgroup_is_populated(u->cgroup_fd) == 0) {
+                manager_end_job(m, u);
+                u = manager_get_unit(m, name);
+        }
         if (u && u->state)
                 return manager_error_set(reterr, MANAGER_ERROR_CONFLICT,
                         "a job named '%s' is running; choose another name, or end it first", name);
