@@ -328,6 +328,11 @@ static int manager_adopt_job(Manager *m, Found *found, const char *name) {
         if (r < 0)
                 return r;
         r = unit_state_load(m->state_fd, name, &u->state);
+        if (r < 0 && cgroup_remove(m->config.cgroup_fd, name) != -EBUSY) {
+                log_warning("%s: not a valid state file, but the job is over: removed", name);
+                (void)unit_state_delete(m->state_fd, name);
+                return 0;
+        }
         if (r < 0)
                 return manager_problem(m,
                         "%s/" STATE_DIR
