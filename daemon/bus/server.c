@@ -9,9 +9,13 @@
 #include "util/log.h"
 #include "util/macro.h"
 
+/* sd-bus holds at most 64 KiB during the handshake, and a message has at least 16 bytes. */
+#define HANDSHAKE_MESSAGES_MAX 4096U
+
 struct BusConnection {
         BusServer *server;
         sd_bus *bus;
+        bool ready;  /* the handshake is over, and what came with its end was looked at */
         bool doomed; /* to be closed when no handler of it can be running */
 };
 
@@ -21,6 +25,7 @@ struct BusServer {
         int listen_fd;
         sd_event_source *source;
         sd_event_source *reaper;
+        sd_event_source *starter; /* on while a connection is not ready */
         BusConnection **connections;
         size_t n_connections;
         sd_id128_t id;
@@ -154,9 +159,39 @@ static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdat
                 return 0;
         }
         r = connection_new(server, &peer);
-        if (r < 0)
+        if (r < 0) {
                 log_warning_errno(r, "Cannot serve a connection, ignoring: %m");
-        return 0;
+                return 0;
+        }
+        return sd_event_source_set_enabled(server->starter, SD_EVENT_ON);
+}
+
+/* Messages that were read together with the end of the handshake. Nobody else looks at them before the peer
+ * sends more, which it does not while it waits for an answer. Bounded: a peer that sends on and on must not
+ * keep us here. */
+static void connection_begin(BusServer *server, size_t i) {
+        BusConnection *c = server->connections[i];
+
+        c->ready = true;
+        for (unsigned n = 0; n < HANDSHAKE_MESSAGES_MAX; n++)
+                if (sd_bus_process(c->bus, NULL) <= 0 || i >= server->n_connections ||
+                        server->connections[i] != c)
+                        return;
+}
+
+static int on_start(sd_event_source *s, void *userdata) {
+        BusServer *server = userdata;
+        bool all_ready = true;
+
+        for (size_t i = server->n_connections; i-- > 0;) {
+                BusConnection *c = server->connections[i];
+
+                if (!c->ready && sd_bus_is_ready(c->bus) > 0)
+                        connection_begin(server, i);
+                else
+                        all_ready = all_ready && c->ready;
+        }
+        return all_ready ? sd_event_source_set_enabled(s, SD_EVENT_OFF) : 0;
 }
 
 /* Signals are sent from inside handlers, maybe one of the very connection that is to be closed. */
@@ -315,6 +350,12 @@ int bus_server_new(sd_event *event, Manager *manager, int *listen_fd, BusServer 
         r = sd_event_source_set_enabled(server->reaper, SD_EVENT_OFF);
         if (r < 0)
                 return r;
+        r = sd_event_add_post(event, &server->starter, on_start, server);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(server->starter, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
 
         listener = (ManagerListener){
                 .policy_changed = on_policy_changed,
@@ -340,6 +381,7 @@ BusServer *bus_server_free(BusServer *server) {
         free(server->connections);
         sd_event_source_disable_unref(server->source);
         sd_event_source_disable_unref(server->reaper);
+        sd_event_source_disable_unref(server->starter);
         (void)close_keep_errno(server->listen_fd);
         sd_event_unref(server->event);
         free(server);
