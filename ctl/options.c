@@ -146,6 +146,7 @@ static int parse_text(Options *options, unsigned option, const char **ret, const
 
 static int unknown_option(int opt, const char *word) {
         const char *names[ELEMENTSOF(long_options)] = {};
+        _cleanup_free_ char *name = NULL;
         const char *guess = NULL;
 
         if (opt == ':')
@@ -154,7 +155,9 @@ static int unknown_option(int opt, const char *word) {
         for (size_t i = 0; long_options[i].name; i++)
                 names[i] = long_options[i].name;
         if (startswith(word, "--"))
-                guess = policy_did_you_mean(word + 2, names);
+                name = strndup(word + 2, strcspn(word + 2, "="));
+        if (name)
+                guess = policy_did_you_mean(name, names);
         if (guess)
                 return ctl_fail(
                         CTL_USAGE, "unknown option '%s' (did you mean '--%s'?)", word, guess);

@@ -97,7 +97,7 @@ int rule_check_body(PolicyVerdict verdict, const char *body, char **ret_expanded
         _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
         int r;
 
-        r = policy_parse_body(verdict, body, NULL, 0, 0, &ctl_services, &diags, &rule);
+        r = policy_parse_body(verdict, body, NULL, 0, 1, &ctl_services, &diags, &rule);
         return rule_finish(r, &diags, rule, ret_expanded);
 }
 
@@ -106,6 +106,6 @@ int rule_check_whole(const char *text, char **ret_expanded) {
         _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
         int r;
 
-        r = policy_parse_rule(text, NULL, 0, 0, &ctl_services, &diags, &rule);
+        r = policy_parse_rule(text, NULL, 0, 1, &ctl_services, &diags, &rule);
         return rule_finish(r, &diags, rule, ret_expanded);
 }
