@@ -153,17 +153,29 @@ static int attachment_switch(Attachment *a, unsigned hook, const KernelProgs *pr
         return r == -ENOLINK ? 0 : r;
 }
 
-/* Puts the old programs back on the hooks that were switched, last one first. The record still has them
- * as cur, so it needs no write before; what fails here leaves a newer program on a hook, which the record
- * knows as next. */
-static int attachment_roll_back(Attachment *a, const PlanStep *steps, size_t n_done) {
+/* Takes the steps back, last one first, each to what its hook carried before: what was opened goes to the
+ * intersection again before anything goes to the old image, or hooks of the new and of the old one would
+ * be side by side. That this fails is made up for by the hook's own step to the intersection, which is
+ * taken back later. What fails then leaves a newer program on a hook, which the kernel's record knows as
+ * cur or next. before is what the record will have to say. */
+static int attachment_roll_back(Attachment *a, const PlanStep *steps, size_t n_done,
+        const KernelProgs *between, struct cgp_record *before) {
         int ret = 0;
 
         for (size_t i = n_done; i-- > 0;) {
-                int r = attachment_switch(a, steps[i].hook, a->progs);
+                struct cgp_record_hook *h = &before->hook[steps[i].hook];
+                int r;
 
+                if (between && !steps[i].intersection) {
+                        (void)attachment_switch(a, steps[i].hook, between);
+                        continue;
+                }
+                r = attachment_switch(a, steps[i].hook, a->progs);
                 if (r < 0 && ret == 0)
                         ret = r;
+                /* After an adoption these are not the programs that were there, only their equals. */
+                h->cur_hash = a->hash;
+                h->cur_prog_id = a->kernel->ops->progs_id(a->progs, steps[i].hook);
         }
         if (ret < 0)
                 a->hash = 0;
@@ -225,7 +237,7 @@ int attachment_publish(Attachment *a, PolicyChange change, const KernelProgs *be
                         a->hash = 0;
                         return r;
                 }
-                if (attachment_roll_back(a, steps, n_done) >= 0) {
+                if (attachment_roll_back(a, steps, n_done, between, &before) >= 0) {
                         a->record = before;
                         (void)a->kernel->ops->record_write(a->kernel, &a->record);
                 }
