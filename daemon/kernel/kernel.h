@@ -49,7 +49,7 @@ int kernel_hook_from_string(const char *s);       /* -EINVAL */
 /* Routes libbpf's own messages; level 0 warning, 1 info, 2 debug. NULL: silence (the default). */
 void kernel_set_log(void (*callback)(int level, const char *message));
 
-/* Event records. One reader per Kernel; the second fails with -EBUSY. */
+/* Event records. One reader per Kernel; the second fails with -EBUSY. A record is not aligned: copy it. */
 typedef struct KernelRing KernelRing;
 typedef void (*KernelRecordCallback)(void *userdata, const void *record, size_t size);
 typedef void (*KernelLostCallback)(void *userdata, uint64_t n_records);

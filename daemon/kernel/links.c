@@ -150,7 +150,6 @@ int kernel_link_query(Kernel *k, KernelLink *link, uint32_t *ret_prog_id, uint64
 }
 
 int kernel_link_destroy(Kernel *k, KernelLink *link) {
-        _cleanup_(kernel_link_freep) KernelLink *owned = link;
         _cleanup_close_ int directory_fd = -EBADF;
         KernelBpf *kernel = kernel_bpf(k);
         char directory[LINK_DIRECTORY_MAX];
@@ -170,6 +169,7 @@ int kernel_link_destroy(Kernel *k, KernelLink *link) {
          * gone, there is nothing to detach from. */
         if (bpf_link_detach(link->fd) < 0 && errno != ENOLINK)
                 return kernel_errno(-errno);
+        (void)kernel_link_free(link);
         return 0;
 }
 

@@ -79,8 +79,8 @@ struct KernelOps {
         int (*link_query)(
                 Kernel *k, KernelLink *link, uint32_t *ret_prog_id, uint64_t *ret_cgroup_id);
 
-        /* Unpins, detaches, frees the handle. Fails only when the pin cannot be removed; the handle is
-         * freed all the same and the hook stays attached. */
+        /* Unpins, detaches, frees the handle. Fails only when the pin cannot be removed; then the hook stays
+         * attached and the handle is valid, to try again or to be freed. */
         int (*link_destroy)(Kernel *k, KernelLink *link);
 
         /* Frees the handle only; returns NULL. */

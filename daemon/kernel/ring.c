@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "kernel/kernel-private.h"
@@ -39,13 +40,15 @@ struct lost {
         uint64_t n;
 };
 
-/* perf pads records to 8 bytes: the record's own size says where it ends. */
-static size_t record_size(const void *data, size_t size) {
-        const struct cgp_event *event = data;
+/* perf pads records to 8 bytes: the record's own size says where it ends. Behind the size of a sample it lies
+ * at an address that is not aligned for it. */
+static size_t record_size(const unsigned char *data, size_t size) {
+        uint32_t own;
 
-        if (size < sizeof(*event) || event->size > size || size - event->size >= 8)
+        if (size < sizeof(struct cgp_event))
                 return size;
-        return event->size;
+        memcpy(&own, data + offsetof(struct cgp_event, size), sizeof(own));
+        return own > size || size - own >= 8 ? size : own;
 }
 
 static enum bpf_perf_event_ret on_event(void *ctx, int cpu, struct perf_event_header *header) {
