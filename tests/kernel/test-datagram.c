@@ -2,12 +2,16 @@
 /* UDP and ping: conversations without a connection, remembered by who sent first. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -413,6 +417,50 @@ static void test_subjects_do_not_share_memory(void **state) {
         subject_detach(s);
 }
 
+/* Sends to both ports until the parent closes the pipe; the result is what went otherwise than it must. */
+static int send_both(int stop) {
+        int good = net_udp_bound("127.0.0.1", 4000), bad = net_udp_bound("127.0.0.1", 4001);
+        struct pollfd p = { .fd = stop, .events = POLLIN };
+
+        do
+                if (net_send_to(good, "x", "127.0.0.1", 53) < 0 ||
+                        net_send_to(bad, "x", "127.0.0.1", 54) != -EPERM)
+                        return 1;
+        while (poll(&p, 1, 0) == 0);
+        return 0;
+}
+
+/* Two policies agree on port 53 and on port 54: no packet may see something in between. */
+static void test_replaced_under_traffic(void **state) {
+        static const TestPolicy policies[] = {
+                { .rules = { "allow out udp/53" } },
+                { .out = POLICY_DEFAULT_ALLOW, .rules = { "deny out udp/54" } },
+        };
+        _cleanup_close_ int server = net_udp_bound("127.0.0.1", 53);
+        _cleanup_close_ int other = net_udp_bound("127.0.0.1", 54);
+        Subject *s = attach(&policies[0]);
+        int pipe_fds[2], status;
+        pid_t pid;
+
+        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                net_close(&pipe_fds[1]);
+                sandbox_enter(sandbox, "svc");
+                _exit(send_both(pipe_fds[0]));
+        }
+        net_expect(server, "x"); /* it is under way */
+        for (unsigned i = 1; i <= 40; i++)
+                subject_publish(s, &policies[i % 2]);
+        net_close(&pipe_fds[1]);
+        net_close(&pipe_fds[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_false(net_has_data(other));
+        subject_detach(s);
+}
+
 static int set_up(void **state) {
         kernel = test_kernel(sandbox);
         return 0;
@@ -441,6 +489,7 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_ping),
                 cmocka_unit_test(test_foreign_echo_reply),
                 cmocka_unit_test(test_subjects_do_not_share_memory),
+                cmocka_unit_test(test_replaced_under_traffic),
         };
 
         sandbox = s;
