@@ -155,8 +155,9 @@ static uint64_t manager_account(
         if (m->kernel->ops->flushed_read(m->kernel, key, &flushed) < 0 || flushed.epoch != epoch)
                 flushed.total = 0;
         n_new = event_account_add(m->account, key, epoch, total, flushed.total);
-        if (n_new == 0)
-                return 0;
+        /* Buffers of different CPUs swap records: an older count never takes the place of a newer. */
+        if (n_new == 0 || flushed.epoch > epoch)
+                return n_new;
         flushed = (struct cgp_flushed){ .epoch = epoch, .total = total };
         r = m->kernel->ops->flushed_write(m->kernel, key, &flushed);
         if (r < 0)
@@ -167,8 +168,8 @@ static uint64_t manager_account(
 static void manager_arm_flush(Manager *m);
 
 static void on_record(void *userdata, const void *bytes, size_t size) {
-        const struct cgp_event *record = bytes;
         Manager *m = userdata;
+        struct cgp_event record;
         struct cgp_denial_key key;
         uint64_t n_new;
         Event event;
@@ -177,8 +178,10 @@ static void on_record(void *userdata, const void *bytes, size_t size) {
                 m->n_records_bad++;
                 return;
         }
-        event_get_key(record, &key);
-        n_new = manager_account(m, &key, record->epoch, record->total);
+        /* Samples lie in the buffer at odd multiples of four bytes. */
+        memcpy(&record, bytes, sizeof(record));
+        event_get_key(&record, &key);
+        n_new = manager_account(m, &key, record.epoch, record.total);
         if (n_new == 0)
                 return;
         event.suppressed = n_new - 1;

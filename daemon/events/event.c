@@ -14,8 +14,8 @@ _Static_assert(sizeof(struct cgp_denial_key) == 32, "struct cgp_denial_key is AB
 #define SAMPLE_PADDING_MAX 7U
 
 static const char *const hook_names[CGP_N_HOOKS] = {
-        [CGP_HOOK_SOCK_CREATE] = "sock-create",
-        [CGP_HOOK_SOCK_OPS] = "sock-ops",
+        [CGP_HOOK_SOCK_CREATE] = "sock_create",
+        [CGP_HOOK_SOCK_OPS] = "sock_ops",
         [CGP_HOOK_CONNECT4] = "connect4",
         [CGP_HOOK_CONNECT6] = "connect6",
         [CGP_HOOK_SENDMSG4] = "sendmsg4",

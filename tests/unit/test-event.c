@@ -460,7 +460,7 @@ static void test_damaged(void **state) {
 }
 
 static void test_names(void **state) {
-        assert_string_equal(event_hook_to_string(CGP_HOOK_SOCK_CREATE), "sock-create");
+        assert_string_equal(event_hook_to_string(CGP_HOOK_SOCK_CREATE), "sock_create");
         assert_string_equal(event_hook_to_string(CGP_HOOK_INGRESS), "ingress");
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
                 assert_non_null(event_hook_to_string(hook));
