@@ -252,20 +252,31 @@ int attachment_publish(Attachment *a, PolicyChange change, const KernelProgs *be
 
 int attachment_destroy(Attachment *a) {
         const KernelOps *ops = a->kernel->ops;
-        int r, ret = 0;
+        int r, ret;
 
+        /* Pins without a record are found at the next start and let go of; a record without a pin would be
+         * found by nobody. */
+        ret = ops->record_delete(a->kernel, a->cgroup_id);
         for (unsigned i = CGP_N_HOOKS; i-- > 0;) {
                 if (!a->links[i])
                         continue;
-                r = ops->link_destroy(a->kernel, TAKE_PTR(a->links[i]));
-                if (r < 0 && ret == 0)
+                r = ops->link_destroy(a->kernel, a->links[i]);
+                if (r >= 0)
+                        a->links[i] = NULL;
+                else if (ret >= 0)
                         ret = r;
         }
-        r = ops->record_delete(a->kernel, a->cgroup_id);
-        if (r < 0 && ret == 0)
-                ret = r;
-        a->hash = 0;
         return ret;
+}
+
+int attachment_restore(Attachment *a, int cgroup_fd) {
+        int r;
+
+        assert(a->progs);
+        r = attachment_create_links(a, cgroup_fd, a->progs, a->hash);
+        if (r < 0)
+                a->hash = 0;
+        return r;
 }
 
 bool attachment_is_dead(Attachment *a) {

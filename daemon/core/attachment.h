@@ -54,9 +54,13 @@ int attachment_complete(
 int attachment_publish(Attachment *a, PolicyChange change, const KernelProgs *between,
         uint64_t between_hash, KernelProgs **progs, uint64_t hash) _warn_unused_result_;
 
-/* Lets go of every hook, packet hooks first, and deletes the record. Goes on after an error and returns the
- * first one. The structure stays, without links. */
+/* Deletes the record and lets go of every hook, packet hooks first. Goes on after an error and returns the
+ * first one. The structure stays; after an error with the links that could not be let go, to try again. */
 int attachment_destroy(Attachment *a);
+
+/* Attaches again what attachment_destroy() let go. a->progs must be programs of the image that the hooks
+ * carried. On failure hash is 0. */
+int attachment_restore(Attachment *a, int cgroup_fd) _warn_unused_result_;
 
 /* Are the cgroup and its last socket gone, so that no hook can ever run again? */
 bool attachment_is_dead(Attachment *a);

@@ -13,9 +13,6 @@
 #include "util/macro.h"
 #include "util/strv.h"
 
-#define CHANGE_HALF_WAY \
-        "a change failed half way and could not be taken back; 'cgpolicyctl reload' tries again"
-
 Policy *policy_free(Policy *policy) {
         if (!policy)
                 return NULL;
@@ -239,6 +236,23 @@ void manager_release_slots(Manager *m, const UnitState *state, const UnitState *
         }
 }
 
+int unit_load_current(Unit *u, ManagerError *reterr) {
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        Kernel *kernel = u->manager->kernel;
+        KernelFailure failure = { .hook = -1 };
+        PolicyCompileInput input;
+        int r;
+
+        if (u->attachment->progs)
+                return 0;
+        input = policy_compile_input(u->policy, u->state, u->state->generation);
+        r = manager_compile(u->name, &input, reterr, &image);
+        if (r < 0)
+                return r;
+        r = kernel->ops->progs_load(kernel, image, &failure, &u->attachment->progs);
+        return r < 0 ? manager_kernel_error(u->name, r, &failure, reterr) : 0;
+}
+
 /* Compares, compiles the image between if need be, loads. */
 static int item_load(
         Change *change, ChangeItem *item, const PolicyCompileInput *to, ManagerError *reterr) {
@@ -261,17 +275,10 @@ static int item_load(
                 if (r < 0)
                         return manager_kernel_error(u->name, r, &failure, reterr);
         }
-        /* The way back must be ready before the first step: after an adoption nobody has the programs. */
-        if (!u->attachment->progs) {
-                _cleanup_(policy_image_freep) PolicyImage *old = NULL;
-
-                r = manager_compile(u->name, &from, reterr, &old);
-                if (r < 0)
-                        return r;
-                r = kernel->ops->progs_load(kernel, old, &failure, &u->attachment->progs);
-                if (r < 0)
-                        return manager_kernel_error(u->name, r, &failure, reterr);
-        }
+        /* The way back must be ready before the first step. */
+        r = unit_load_current(u, reterr);
+        if (r < 0)
+                return r;
         r = kernel->ops->progs_load(kernel, item->image, &failure, &item->progs);
         if (r < 0)
                 return manager_kernel_error(u->name, r, &failure, reterr);

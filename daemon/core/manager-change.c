@@ -513,6 +513,7 @@ int manager_attach(Manager *m, const char *unit, ManagerError *reterr, uint64_t 
         KernelFailure failure = { .hook = -1 };
         KernelProgs *progs = NULL;
         PolicyCompileInput input;
+        uint64_t before;
         Unit *u;
         int r;
 
@@ -534,12 +535,13 @@ int manager_attach(Manager *m, const char *unit, ManagerError *reterr, uint64_t 
         r = m->kernel->ops->progs_load(m->kernel, image, &failure, &progs);
         if (r < 0)
                 return manager_kernel_error(u->name, r, &failure, reterr);
+        before = u->state->generation;
         r = unit_set_detached(u, false, m->generation + 1, reterr);
         if (r >= 0) {
                 r = attachment_new(m->kernel, u->state->subject, u->cgroup_fd, u->state->cgroup_id,
                         &progs, image->hash, &u->attachment);
                 if (r < 0) {
-                        (void)unit_set_detached(u, true, u->state->generation, NULL);
+                        (void)unit_set_detached(u, true, before, NULL);
                         r = manager_error_set(reterr, MANAGER_ERROR_KERNEL,
                                 "cannot attach the policy of '%s': %s", unit, strerror(-r));
                 }
@@ -554,45 +556,93 @@ int manager_attach(Manager *m, const char *unit, ManagerError *reterr, uint64_t 
         return 0;
 }
 
-static int unit_detach(Unit *u, uint64_t generation, ManagerError *reterr) {
+/* Attaches again what was let go, as it was. The state first: the generation is part of the image. */
+static int unit_reattach(Unit *u, uint64_t generation) {
+        int r;
+
+        u->state->detached = false;
+        u->state->generation = generation;
+        r = unit_state_save(u->state, u->manager->state_fd);
+        if (r < 0)
+                log_warning_errno(r, "%s: cannot restore its state file, ignoring: %m", u->name);
+        r = unit_load_current(u, NULL);
+        if (r >= 0)
+                r = attachment_restore(u->attachment, u->cgroup_fd);
+        if (r < 0) {
+                log_error_errno(r, "%s: cannot attach its hooks again: %m", u->name);
+                (void)unit_set_problem(u, CHANGE_HALF_WAY);
+        }
+        return r;
+}
+
+static int unit_let_go(Unit *u, uint64_t generation, ManagerError *reterr) {
+        uint64_t before = u->state->generation;
         int r;
 
         r = unit_set_detached(u, true, generation, reterr);
         if (r < 0)
                 return r;
         r = attachment_destroy(u->attachment);
-        u->attachment = attachment_free(u->attachment);
-        if (r < 0)
+        if (r < 0) {
+                bool whole = unit_reattach(u, before) >= 0;
+
                 return manager_error_set(reterr, MANAGER_ERROR_KERNEL,
-                        "some hooks of '%s' could not be let go: %s", u->name, strerror(-r));
+                        "some hooks of '%s' could not be let go: %s; %s", u->name, strerror(-r),
+                        whole ? "its policy stays in force" : CHANGE_HALF_WAY);
+        }
+        return 0;
+}
+
+/* All of them or none. */
+static int detach_units(Unit **units, size_t n_units, uint64_t generation, ManagerError *reterr) {
+        _cleanup_free_ uint64_t *before = calloc(MAX(n_units, 1U), sizeof(*before));
+
+        if (!before)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_units; i++) {
+                int r;
+
+                before[i] = units[i]->state->generation;
+                r = unit_let_go(units[i], generation, reterr);
+                if (r < 0) {
+                        while (i-- > 0)
+                                (void)unit_reattach(units[i], before[i]);
+                        return r;
+                }
+        }
+        for (size_t i = 0; i < n_units; i++) {
+                units[i]->attachment = attachment_free(units[i]->attachment);
+                (void)unit_set_problem(units[i], NULL);
+        }
         return 0;
 }
 
 int manager_detach(Manager *m, const char *unit, ManagerError *reterr, uint64_t *ret_generation) {
+        _cleanup_free_ Unit **units = calloc(MAX(m->n_units, 1U), sizeof(*units));
         uint64_t generation = m->generation + 1;
-        Unit *u = NULL;
+        size_t n = 0;
         int r;
 
+        if (!units)
+                return -ENOMEM;
         if (*unit) {
-                r = manager_find_unit(m, unit, reterr, &u);
+                r = manager_find_unit(m, unit, reterr, &units[0]);
                 if (r < 0)
                         return r;
-                *ret_generation = unit_get_generation(u);
-                if (!u->attachment)
+                *ret_generation = unit_get_generation(units[0]);
+                if (!units[0]->attachment)
                         return 0;
-                r = unit_detach(u, generation, reterr);
-                if (r < 0)
-                        return r;
-        } else {
-                for (size_t i = 0; i < m->n_units; i++) {
-                        if (!m->units[i]->attachment)
-                                continue;
-                        r = unit_detach(m->units[i], generation, reterr);
-                        if (r < 0)
-                                return r;
-                }
+                n = 1;
+        } else
+                for (size_t i = 0; i < m->n_units; i++)
+                        if (m->units[i]->attachment)
+                                units[n++] = m->units[i];
+
+        r = detach_units(units, n, generation, reterr);
+        if (r < 0)
+                return r;
+        if (!*unit)
                 manager_drop_dying(m);
-        }
         m->generation = generation;
         manager_note_generation(m);
         *ret_generation = m->generation;

@@ -122,6 +122,13 @@ int change_commit(Change *change, ManagerError *reterr) _warn_unused_result_;
 
 void change_done(Change *change);
 
+/* The problem of a unit whose hooks do not all carry the same. */
+#define CHANGE_HALF_WAY \
+        "a change failed half way and could not be taken back; 'cgpolicyctl reload' tries again"
+
+/* Loads programs of what is in force, if an adoption left us without: the way back of a change. */
+int unit_load_current(Unit *u, ManagerError *reterr) _warn_unused_result_;
+
 /* Policy of a unit in a store, with numbers and counters from the state (NULL: inactive, none). New rules
  * get numbers and slots in the state. */
 int policy_build(Manager *m, Store *store, const char *name, UnitState *state, ManagerError *reterr,

@@ -17,16 +17,18 @@
 
 /* -- Attachments of jobs that are over ------------------------------------------------------------- */
 
+/* Stays in the list when it cannot be let go: the next sweep tries again. */
 static void manager_remove_dying(Manager *m, size_t i) {
         Attachment *a = m->dying[i];
         int r;
 
         r = attachment_destroy(a);
-        if (r < 0)
+        if (r < 0) {
                 log_warning_errno(
-                        r, "Cannot remove the pins of subject %u, ignoring: %m", a->subject);
-        else
-                slots_give_back(m->subjects, a->subject);
+                        r, "Cannot let go of the hooks of subject %u yet: %m", a->subject);
+                return;
+        }
+        slots_give_back(m->subjects, a->subject);
         attachment_free(a);
         m->dying[i] = m->dying[--m->n_dying];
 }
@@ -77,9 +79,9 @@ int manager_add_dying(Manager *m, Attachment **attachment) {
 }
 
 void manager_drop_dying(Manager *m) {
-        while (m->n_dying > 0)
-                manager_remove_dying(m, m->n_dying - 1);
-        m->sweep = sd_event_source_disable_unref(m->sweep);
+        for (size_t i = m->n_dying; i-- > 0;)
+                manager_remove_dying(m, i);
+        manager_sweep(m);
 }
 
 /* -- The end --------------------------------------------------------------------------------------- */
@@ -276,8 +278,9 @@ static void new_job_done(NewJob *job) {
         Unit *u = job->unit;
 
         if (u) {
-                if (u->attachment)
-                        (void)attachment_destroy(u->attachment);
+                bool lingers = u->attachment && attachment_destroy(u->attachment) < 0 &&
+                        manager_add_dying(m, &u->attachment) >= 0;
+
                 if (job->has_cgroup) {
                         int r = cgroup_remove(m->config.cgroup_fd, u->name);
 
@@ -289,8 +292,11 @@ static void new_job_done(NewJob *job) {
                         (void)unit_state_delete(m->state_fd, u->name);
                 if (u->state) {
                         manager_release_slots(m, u->state, NULL);
-                        slots_give_back(m->subjects, u->state->subject);
+                        if (!lingers)
+                                slots_give_back(m->subjects, u->state->subject);
                 }
+                if (lingers)
+                        manager_sweep(m);
                 unit_free(u);
         }
         if (job->progs)

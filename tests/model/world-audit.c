@@ -153,14 +153,26 @@ static char *audit_attached(World *w, Unit *u) {
         return audit_passes(w, u);
 }
 
-/* After an adoption the way back is loaded, although the hooks carry the predecessor's programs of the same
- * image. */
-static bool holds_other_programs(World *w, Unit *u) {
-        const Attachment *a = u->attachment;
+/* The images that an attachment needs. After an adoption the way back may be loaded beside the predecessor's
+ * programs of the same image, and after a return hooks may carry either. */
+static unsigned count_images(World *w, const Attachment *a) {
+        uint32_t first_ids[CGP_N_HOOKS + 1];
+        unsigned n = 0;
 
-        return a->progs &&
-                w->kernel->ops->progs_id(a->progs, 0) !=
-                fake_kernel_hook_program(w->fake, a->cgroup_id, 0);
+        for (unsigned i = 0; i <= CGP_N_HOOKS; i++) {
+                uint32_t id;
+                bool known = false;
+
+                if (i == CGP_N_HOOKS && !a->progs)
+                        break;
+                id = i == CGP_N_HOOKS ? w->kernel->ops->progs_id(a->progs, 0)
+                                      : fake_kernel_hook_program(w->fake, a->cgroup_id, i) - i;
+                for (unsigned k = 0; k < n; k++)
+                        known = known || first_ids[k] == id;
+                if (!known)
+                        first_ids[n++] = id;
+        }
+        return n;
 }
 
 static char *audit_slots(World *w) {
@@ -245,7 +257,7 @@ char *world_audit(World *w) {
                 if (!u->attachment)
                         continue;
                 n_attached++;
-                n_images += 1 + holds_other_programs(w, u);
+                n_images += count_images(w, u->attachment);
                 n_handles += CGP_N_HOOKS + (u->attachment->progs != NULL);
                 wrong = audit_attached(w, u);
                 if (wrong)
