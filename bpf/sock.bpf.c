@@ -3,7 +3,7 @@
  * Who made a socket. Recorded when it is made, in process context, because nothing later knows: packets
  * are handled in whatever task is running. Holds the definition of the configuration.
  */
-#include "maps.bpf.h"
+#include "judge.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -14,12 +14,11 @@ int cgp_sock_create(struct bpf_sock *ctx) {
         struct cgp_sk *storage;
 
         storage = bpf_sk_storage_get(&cgp_sk, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-        /* A socket without a record may still be made. Nothing is wider for it: a connection that it
-         * opens stores its opener with the SYN or the SYN is dropped, and a datagram goes by cgp_flows.
-         * What it would gain is the benefit of the doubt of an older socket, which takes a connection
-         * that no packet opened (TCP_REPAIR); and its events do not name a process. */
+        /* fail closed: without a record a raw socket would pass for the kernel's own, and a connected one for
+         * older than the attachment. The owner of a network namespace can bring this about: its optmem_max
+         * bounds what a socket may carry. */
         if (!storage)
-                return 1;
+                return cgp_is_open() || cgp_config.mode == CGP_MODE_AUDIT;
         storage->netns_cookie = bpf_get_netns_cookie(ctx);
         storage->pid = bpf_get_current_pid_tgid() >> 32;
         storage->uid = (__u32)bpf_get_current_uid_gid();

@@ -167,6 +167,49 @@ static int interface_up(void) {
 
 /* The control sockets of a network namespace belong to the cgroup of whoever made it: IPv6 must come up
  * there although the policy allows nothing. */
+/* What a socket may carry is bounded per namespace, by its owner; before Linux 6.8 for the whole host, and
+ * then the file is the host's alone. */
+static bool set_socket_memory(const char *value) {
+        _cleanup_close_ int fd = open("/proc/sys/net/core/optmem_max", O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return false;
+        assert_int_equal(write(fd, value, strlen(value)), strlen(value));
+        return true;
+}
+
+static void test_no_socket_without_a_record(void **state) {
+        static const TestPolicy closed = { 0 }, audit = { .mode = POLICY_MODE_AUDIT },
+                                off = { .mode = POLICY_MODE_OFF };
+        int with, without, audited, unjudged;
+        Subject *s;
+
+        if (!set_socket_memory("65536")) {
+                print_message("optmem_max is the host's here\n");
+                skip();
+        }
+        s = attach(&closed);
+        sandbox_enter(sandbox, "svc");
+        with = net_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+        (void)set_socket_memory("0");
+        without = net_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+        subject_publish(s, &audit);
+        audited = net_socket(AF_INET, SOCK_DGRAM, 0);
+        subject_publish(s, &off);
+        unjudged = net_socket(AF_INET, SOCK_DGRAM, 0);
+        (void)set_socket_memory("65536");
+        sandbox_leave(sandbox);
+
+        assert_true(with >= 0);
+        assert_int_equal(without, -EPERM);
+        assert_true(audited >= 0);
+        assert_true(unjudged >= 0);
+        net_close(&with);
+        net_close(&audited);
+        net_close(&unjudged);
+        subject_detach(s);
+}
+
 static void test_kernel_control_traffic_passes(void **state) {
         static const TestPolicy policy = {};
         int ready[2], done[2], status;
@@ -238,6 +281,7 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_unparsable),
                 cmocka_unit_test(test_no_state_for_raw_sockets),
                 cmocka_unit_test(test_forged_control_traffic),
+                cmocka_unit_test(test_no_socket_without_a_record),
                 cmocka_unit_test(test_kernel_control_traffic_passes),
                 cmocka_unit_test(test_sniffing_by_protocol),
         };
