@@ -80,6 +80,17 @@ static int edit_begin(Manager *m, const char *unit, ManagerError *reterr, Edit *
         return 0;
 }
 
+static int manager_store_with(Manager *m, PolicyLayer layer, const char *name, StoreFile *file,
+        ManagerError *reterr, Store **ret) {
+        int r = store_with(m->store, layer, name, file, ret);
+
+        if (r == -EDQUOT)
+                return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
+                        "there are %u files in %s/%s already", STORE_FILES_MAX, m->config.dir,
+                        store_layer_dir(layer));
+        return r;
+}
+
 /* Writes the edited file, puts it in force. */
 static int edit_commit(Manager *m, Edit *edit, const char *source, const char *comment,
         ManagerError *reterr, uint64_t *ret_generation) {
@@ -96,7 +107,7 @@ static int edit_commit(Manager *m, Edit *edit, const char *source, const char *c
         r = store_parse(&m->store_dir, m->store, edit->layer, edit->name, text, reterr, &file);
         if (r < 0)
                 return r;
-        r = store_with(m->store, edit->layer, edit->name, file, &store);
+        r = manager_store_with(m, edit->layer, edit->name, file, reterr, &store);
         if (r < 0)
                 return r;
         r = change_prepare(m, store, edit->unit, reterr, &change);
@@ -255,6 +266,10 @@ int manager_remove_rule(Manager *m, const char *unit, const char *rule, ManagerE
                         "rule %s of '%s' stands in %s:%u; change it there, then 'cgpolicyctl reload'",
                         strempty(elsewhere->id), unit, strempty(elsewhere->rule->source.path),
                         elsewhere->rule->source.line);
+        if (streq(rule, "default.in") || streq(rule, "default.out"))
+                return manager_error_set(reterr, MANAGER_ERROR_NO_SUCH_RULE,
+                        "a default cannot be removed; 'cgpolicyctl default %s %s allow|deny' sets it",
+                        unit, rule + strlen("default."));
         return manager_error_set(reterr, MANAGER_ERROR_NO_SUCH_RULE,
                 "'%s' has no rule '%.200s'; 'cgpolicyctl show %s' lists them", unit, rule, unit);
 }
@@ -402,7 +417,7 @@ int manager_apply(Manager *m, const char *name, const char *json, bool dry_run,
                 &m->store_dir, m->store, POLICY_LAYER_LOCAL, file_name, json, reterr, &file);
         if (r < 0)
                 return r;
-        r = store_with(m->store, POLICY_LAYER_LOCAL, file_name, file, &store);
+        r = manager_store_with(m, POLICY_LAYER_LOCAL, file_name, file, reterr, &store);
         if (r < 0)
                 return r;
         r = change_prepare(m, store, NULL, reterr, &change);

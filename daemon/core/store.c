@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/store.h"
+#include "core/store-private.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,8 +7,6 @@
 #include "util/io.h"
 #include "util/macro.h"
 #include "util/strv.h"
-
-#define STORE_FILES_MAX 4096U /* files of one layer; what a directory holds beyond is an error */
 
 static const char *const layer_dirs[_POLICY_LAYER_MAX] = {
         [POLICY_LAYER_RUNTIME] = "runtime.d",
@@ -20,9 +18,6 @@ static const char *const layer_dirs[_POLICY_LAYER_MAX] = {
 const char *store_layer_dir(PolicyLayer layer) {
         return layer_dirs[layer];
 }
-
-#define STORE_DIR_GOOD     "good.d"
-#define STORE_DIR_PROFILES "profiles"
 
 StoreFile *store_file_unref(StoreFile *file) {
         if (!file || --file->n_ref > 0)
@@ -115,7 +110,7 @@ const PolicyFile *store_profile(const Store *store, const char *name) {
         return NULL;
 }
 
-static char *diags_to_text(const PolicyDiags *diags) {
+char *store_diags_to_text(const PolicyDiags *diags) {
         char *text = NULL;
 
         for (size_t i = 0; i < diags->n_diags; i++) {
@@ -158,7 +153,7 @@ int store_parse(const StoreDir *dir, const Store *store, PolicyLayer layer, cons
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
-                message = diags_to_text(&diags);
+                message = store_diags_to_text(&diags);
                 return manager_error_set(reterr,
                         r == -EOPNOTSUPP      ? MANAGER_ERROR_NOT_SUPPORTED
                                 : r == -E2BIG ? MANAGER_ERROR_LIMIT_EXCEEDED
@@ -176,6 +171,14 @@ int store_parse(const StoreDir *dir, const Store *store, PolicyLayer layer, cons
 
         *ret = TAKE_PTR(file);
         return 0;
+}
+
+static size_t store_count(const Store *store, PolicyLayer layer) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < store->n_files; i++)
+                n += store->files[i]->layer == layer;
+        return n;
 }
 
 int store_with(
@@ -200,6 +203,9 @@ int store_with(
                 _cleanup_(store_file_unrefp) StoreFile *f = file;
 
                 f->n_ref++;
+                /* More could not be read again. */
+                if (store_count(copy, layer) >= STORE_FILES_MAX)
+                        return -EDQUOT;
                 r = store_add(copy, &f);
                 if (r < 0)
                         return r;
@@ -285,47 +291,7 @@ int store_dir_prepare(const StoreDir *dir) {
         return 0;
 }
 
-int store_keep_good(const StoreDir *dir, PolicyLayer layer, const char *name, const char *text) {
-        _cleanup_free_ char *path = NULL, *temp = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        if (asprintf(&path, STORE_DIR_GOOD "/%s-%s", policy_layer_to_string(layer), name) < 0 ||
-                asprintf(&temp, "%s.new", path) < 0)
-                return -ENOMEM;
-        if (!text)
-                return unlinkat(dir->fd, path, 0) < 0 && errno != ENOENT ? -errno : 0;
-
-        fd = openat(dir->fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return -errno;
-        r = io_write_all(fd, text, strlen(text));
-        if (r >= 0 && renameat(dir->fd, temp, dir->fd, path) < 0)
-                r = -errno;
-        if (r < 0)
-                (void)unlinkat(dir->fd, temp, 0);
-        return r;
-}
-
-/* The last good version of a broken file, or NULL. It is parsed again: what made it good may have changed
- * (a profile that is gone), and the directory is not to be trusted more than any other file. */
-static int store_load_good(const StoreDir *dir, const Store *store, const Store *previous,
-        PolicyLayer layer, const char *name, StoreFile **ret) {
-        _cleanup_free_ char *path = NULL, *text = NULL;
-        const StoreFile *before = previous ? store_find(previous, layer, name) : NULL;
-        int r;
-
-        if (before && before->policy)
-                return store_parse(dir, store, layer, name, before->text, NULL, ret);
-        if (asprintf(&path, STORE_DIR_GOOD "/%s-%s", policy_layer_to_string(layer), name) < 0)
-                return -ENOMEM;
-        r = io_read_file(dir->fd, path, POLICY_FILE_SIZE_MAX, &text, NULL);
-        if (r < 0)
-                return r;
-        return store_parse(dir, store, layer, name, text, NULL, ret);
-}
-
-static int store_problem(Store *store, const char *message, const char *consequence) {
+int store_problem(Store *store, const char *message, const char *consequence) {
         _cleanup_free_ char *line = NULL;
 
         if (asprintf(&line, "%s; %s", message, consequence) < 0)
@@ -404,11 +370,26 @@ static int store_load_file(const StoreDir *dir, const Store *previous, int layer
         return store_add(store, &file);
 }
 
-/* The names in a directory that end in .json, sorted. */
-static int store_list(int parent_fd, const char *name, int *ret_fd, char ***ret) {
+/* '?' for what is not printable: the bytes of a file name are its maker's. */
+static int store_problem_name(Store *store, const char *dir, const char *name) {
+        _cleanup_free_ char *message = NULL;
+
+        if (asprintf(&message, "%s/%s", dir, name) < 0) {
+                message = NULL;
+                return -ENOMEM;
+        }
+        for (char *p = message; *p; p++)
+                if (*p < ' ' || *p > '~')
+                        *p = '?';
+        return store_problem(
+                store, message, "a file name has to be printable UTF-8; it is not in force");
+}
+
+int store_list(int parent_fd, const char *name, Store *store, int *ret_fd, char ***ret) {
         _cleanup_closedir_ DIR *d = NULL;
         _cleanup_(strv_freep) char **names = NULL;
         _cleanup_close_ int fd = -EBADF;
+        size_t n_names = 0;
         int copy, r;
 
         fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -437,9 +418,13 @@ static int store_list(int parent_fd, const char *name, int *ret_fd, char ***ret)
                 n = strlen(de->d_name);
                 if (de->d_name[0] == '.' || n < 6 || !streq(de->d_name + n - 5, ".json"))
                         continue;
-                if (strv_length(names) >= STORE_FILES_MAX)
+                /* The good versions of all layers lie in one directory. */
+                if (store && ++n_names > STORE_FILES_MAX)
                         return -E2BIG;
-                r = strv_extend(&names, de->d_name);
+                if (policy_glob_is_valid(de->d_name))
+                        r = strv_extend(&names, de->d_name);
+                else
+                        r = store ? store_problem_name(store, name, de->d_name) : 0;
                 if (r < 0)
                         return r;
         }
@@ -449,60 +434,24 @@ static int store_list(int parent_fd, const char *name, int *ret_fd, char ***ret)
         return 0;
 }
 
-static int store_add_profile(
-        Store *store, const StoreDir *dir, const char *path, const char *text) {
-        _cleanup_(policy_diags_done) PolicyDiags diags = { 0 };
-        _cleanup_(policy_file_freep) PolicyFile *profile = NULL;
-        PolicyFile **profiles = NULL;
-        int r;
+/* Only we write the runtime layer: a job whose file was taken away has lost nothing of its policy. */
+static int store_keep_runtime(const StoreDir *dir, const Store *previous, Store *store) {
+        for (size_t i = 0; previous && i < previous->n_files; i++) {
+                _cleanup_(store_file_unrefp) StoreFile *file = previous->files[i];
+                _cleanup_free_ char *path = NULL;
+                int r;
 
-        r = policy_parse_file(path, text, strlen(text), dir->services, &diags, &profile);
-        if (r == -ENOMEM)
-                return r;
-        if (r >= 0 && profile->has_match)
-                return store_problem(store, path, "a profile has no \"match\", it is not in use");
-        if (r < 0) {
-                _cleanup_free_ char *message = diags_to_text(&diags);
-
-                return store_problem(store, message ? message : path, "the profile is not in use");
-        }
-        profiles = reallocarray(store->profiles, store->n_profiles + 1, sizeof(*profiles));
-        if (!profiles)
-                return -ENOMEM;
-        store->profiles = profiles;
-        profiles[store->n_profiles++] = TAKE_PTR(profile);
-        return 0;
-}
-
-/* Files first: the first profile of a name is the one that counts. */
-static int store_load_profiles(const StoreDir *dir, Store *store) {
-        _cleanup_(strv_freep) char **names = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        r = store_list(dir->fd, STORE_DIR_PROFILES, &fd, &names);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; names && names[i]; i++) {
-                _cleanup_free_ char *path = NULL, *text = NULL;
-
-                if (asprintf(&path, "%s/" STORE_DIR_PROFILES "/%s", dir->path, names[i]) < 0)
-                        return -ENOMEM;
-                r = io_read_file(fd, names[i], POLICY_FILE_SIZE_MAX, &text, NULL);
-                if (r == -ENOMEM)
-                        return r;
-                r = r < 0 ? store_problem(store, path, "it cannot be read")
-                          : store_add_profile(store, dir, path, text);
+                file->n_ref++;
+                if (file->layer != POLICY_LAYER_RUNTIME ||
+                        store_find(store, file->layer, file->name))
+                        continue;
+                path = store_path(dir, file->layer, file->name);
+                r = path ? store_problem(
+                                   store, path, "the file is gone; its last version stays in force")
+                         : -ENOMEM;
                 if (r < 0)
                         return r;
-        }
-        for (size_t i = 0; policy_builtin_profiles[i]; i++) {
-                _cleanup_free_ char *path = NULL;
-
-                if (asprintf(&path, "profile/%s", policy_builtin_profiles[i]) < 0)
-                        return -ENOMEM;
-                r = store_add_profile(
-                        store, dir, path, policy_builtin_profile(policy_builtin_profiles[i]));
+                r = store_add(store, &file);
                 if (r < 0)
                         return r;
         }
@@ -511,12 +460,13 @@ static int store_load_profiles(const StoreDir *dir, Store *store) {
 
 int store_load(const StoreDir *dir, const Store *previous, Store **ret) {
         _cleanup_(store_unrefp) Store *store = NULL;
+        size_t n_present;
         int r;
 
         r = store_new(&store);
         if (r < 0)
                 return r;
-        r = store_load_profiles(dir, store);
+        r = store_load_profiles(dir, previous, store, &n_present);
         if (r < 0)
                 return r;
         for (PolicyLayer layer = 0; layer < _POLICY_LAYER_MAX; layer++) {
@@ -525,7 +475,7 @@ int store_load(const StoreDir *dir, const Store *previous, Store **ret) {
 
                 if (!layer_dirs[layer])
                         continue;
-                r = store_list(dir->fd, layer_dirs[layer], &fd, &names);
+                r = store_list(dir->fd, layer_dirs[layer], store, &fd, &names);
                 if (r < 0)
                         return r;
                 for (size_t i = 0; names && names[i]; i++) {
@@ -534,6 +484,13 @@ int store_load(const StoreDir *dir, const Store *previous, Store **ret) {
                                 return r;
                 }
         }
+        r = store_keep_runtime(dir, previous, store);
+        if (r < 0)
+                return r;
+        r = store_settle_lost_profiles(store, n_present);
+        if (r < 0)
+                return r;
+        store_prune_good(dir, store);
 
         *ret = TAKE_PTR(store);
         return 0;

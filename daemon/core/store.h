@@ -6,13 +6,15 @@
  * Below the daemon's directory:
  *   policy.d/   layer local      vendor.d/   layer vendor      runtime.d/  layer runtime (one file a job)
  *   profiles/   profiles that override the built-in ones
- *   good.d/     LAYER-NAME, the last version of each file that was valid
+ *   good.d/     LAYER-NAME and profile-NAME, the last version of each file that was valid
  * A file of policy.d with the same name overrides one of vendor.d; a link to /dev/null masks it.
  */
 #pragma once
 
 #include "core/error.h"
 #include "policy/parse.h"
+
+#define STORE_FILES_MAX 4096U /* of one layer; what a directory holds beyond is an error */
 
 typedef struct StoreFile {
         unsigned n_ref;
@@ -49,6 +51,7 @@ int store_dir_prepare(const StoreDir *dir) _warn_unused_result_;
 
 /* Reads everything. A broken file is replaced by its last good version (that of previous, which may be NULL,
  * else the one kept in good.d) and named in problems; one that is valid is kept as the last good version.
+ * So is a profile, also one that is gone while a file names it, and a file of the runtime layer that is gone.
  * A file that was never valid states nothing. Fails only for want of memory or when a directory cannot be
  * read. */
 int store_load(const StoreDir *dir, const Store *previous, Store **ret) _warn_unused_result_;
@@ -66,7 +69,7 @@ StoreFile *store_file_unref(StoreFile *file);
 DEFINE_CLEANUP(StoreFile *, store_file_unrefp, store_file_unref);
 
 /* A new snapshot in which file replaces the one of its layer and name (file NULL: that one is gone).
- * Nothing is written. */
+ * Nothing is written. -EDQUOT: the layer has STORE_FILES_MAX files already. */
 int store_with(const Store *store, PolicyLayer layer, const char *name, StoreFile *file,
         Store **ret) _warn_unused_result_;
 
