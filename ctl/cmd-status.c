@@ -150,7 +150,7 @@ static int select_units(
 static int print_units(
         const Options *options, struct json_object *units, char **args, size_t n_args) {
         static const char *const headers[] = {
-                "UNIT",
+                "SUBJECT",
                 "MODE",
                 "DEFAULT",
                 "RULES",
@@ -176,6 +176,8 @@ static int print_units(
         }
         if (n > 0)
                 table_print(table, stdout, options->legend, options_use_color(options));
+        else if (options->legend && n_args > 0)
+                (void)fputs("No subject matches; 'cgpolicyctl status' lists them all.\n", stderr);
         else if (options->legend)
                 (void)fputs("No subjects. 'cgpolicyctl run NAME -- CMD' starts one.\n", stderr);
         return CTL_OK;

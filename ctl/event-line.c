@@ -44,6 +44,9 @@ static void print_endpoints(FILE *out, struct json_object *event) {
         const char *remote = json_get_string(event, "remote", "?");
         bool in = streq(json_get_string(event, "direction", ""), "in");
 
+        /* A socket that is about to connect has no address of its own yet. */
+        if (streq(local, "0.0.0.0:0") || streq(local, "[::]:0"))
+                local = "*";
         (void)fprintf(out, "%s -> %s", in ? remote : local, in ? local : remote);
         if (json_object_object_get_ex(event, "icmp-type", NULL))
                 (void)fprintf(out, " type %" PRIu64 " code %" PRIu64,

@@ -21,11 +21,6 @@ static int flow_error(char **reterr_message, const char *format, ...) {
         return -EINVAL;
 }
 
-static bool protocol_has_ports(int protocol) {
-        return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
-                protocol == IPPROTO_SCTP;
-}
-
 static int parse_port(const char *s, uint16_t *ret) {
         unsigned long port;
         char *end;
@@ -79,7 +74,7 @@ static int parse_peer(const char *peer, const char *protocol, char **reterr_mess
         (void)policy_address_to_string(bytes, flow->address);
         flow->is_ipv6 = strchr(flow->address, ':');
 
-        if (!protocol_has_ports(flow->protocol)) {
+        if (!policy_protocol_has_ports(flow->protocol)) {
                 if (port)
                         return flow_error(reterr_message, "%s has no ports; write only '%s'",
                                 protocol, address);
@@ -106,6 +101,10 @@ int flow_parse(const char *direction, const char *protocol, const char *peer, ch
                         reterr_message, "'%s' is no direction; write in or out", direction);
 
         flow.protocol = policy_protocol_from_string(protocol);
+        if (flow.protocol < 0 && strchr(protocol, '/'))
+                return flow_error(reterr_message,
+                        "'%s' is no protocol; the port goes with the address: %.*s ADDR:%s",
+                        protocol, (int)strcspn(protocol, "/"), protocol, strchr(protocol, '/') + 1);
         if (flow.protocol < 0)
                 return flow_error(reterr_message,
                         "unknown protocol '%s'; write tcp, udp, udplite, sctp, icmp, icmpv6 or "

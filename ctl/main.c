@@ -97,6 +97,10 @@ static int run_verb(Options *options) {
         if (options->seen & ~verb->options)
                 return ctl_fail(CTL_USAGE, "'%s' takes no option %s; see 'cgpolicyctl help %s'",
                         verb->name, option_to_string(options->seen & ~verb->options), verb->name);
+        if (verb->function == verb_run && options->n_args > 2 && !options->command)
+                return ctl_fail(CTL_USAGE,
+                        "no '--' before the command: cgpolicyctl run %s [OPTIONS] -- %s ...",
+                        options->args[1], options->args[2]);
         if (options->n_args - 1 < verb->n_min || options->n_args - 1 > verb->n_max)
                 return ctl_fail(CTL_USAGE, "too %s words: the form is 'cgpolicyctl %s%s%s'",
                         options->n_args - 1 < verb->n_min ? "few" : "many", verb->name,

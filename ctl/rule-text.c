@@ -67,8 +67,8 @@ void diags_print(const PolicyDiags *diags) {
                 (void)fprintf(stderr, "... and %zu more\n", diags->n_dropped);
 }
 
-static int rule_finish(
-        int r, const PolicyDiags *diags, const PolicyRule *rule, char **ret_expanded) {
+static int rule_finish(int r, const char *verdict, const PolicyDiags *diags, const PolicyRule *rule,
+        char **ret_expanded) {
         _cleanup_free_ char *expanded = NULL;
 
         (void)fflush(stdout);
@@ -78,9 +78,10 @@ static int rule_finish(
         if (r == -EOPNOTSUPP)
                 return CTL_NOT_SUPPORTED;
         if (r < 0) {
-                (void)fputs("Rules look like: [in|out] [tcp|udp|PROTO[/PORT,PORT-PORT]|SERVICE] "
-                            "[to|from ADDR[/LEN],...]; see 'cgpolicyctl help allow'\n",
-                        stderr);
+                (void)fprintf(stderr,
+                        "Rules look like: %s[in|out] [tcp|udp|PROTO[/PORT,PORT-PORT]|SERVICE] "
+                        "[to|from ADDR[/LEN],...]; see 'cgpolicyctl help allow'\n",
+                        verdict);
                 return CTL_INVALID;
         }
 
@@ -98,7 +99,7 @@ int rule_check_body(PolicyVerdict verdict, const char *body, char **ret_expanded
         int r;
 
         r = policy_parse_body(verdict, body, NULL, 0, 1, &ctl_services, &diags, &rule);
-        return rule_finish(r, &diags, rule, ret_expanded);
+        return rule_finish(r, "", &diags, rule, ret_expanded);
 }
 
 int rule_check_whole(const char *text, char **ret_expanded) {
@@ -107,5 +108,5 @@ int rule_check_whole(const char *text, char **ret_expanded) {
         int r;
 
         r = policy_parse_rule(text, NULL, 0, 1, &ctl_services, &diags, &rule);
-        return rule_finish(r, &diags, rule, ret_expanded);
+        return rule_finish(r, "allow|deny|never ", &diags, rule, ret_expanded);
 }

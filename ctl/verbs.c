@@ -13,7 +13,10 @@
         "  PEER  ADDR[/LEN], ADDR-ADDR, any, localhost, link-local or multicast\n"               \
         "In an out rule the port is the peer's, in an in rule it is the subject's own. A rule\n" \
         "without a direction stands for both; 'to' implies out, 'from' implies in. The rule\n"   \
-        "is echoed with everything spelled out. A rule that is there already is success.\n"
+        "is echoed with everything spelled out. A rule that is there already is success.\n"      \
+        "Examples: in tcp/8080 from 192.0.2.0/24\n"                                              \
+        "          out tcp/443,8000-8099 to 192.0.2.7,2001:db8::7\n"                             \
+        "          out https\n"
 
 const Verb verbs[] = {
         { "status", verb_status, 0, VERB_ANY, 0, "[SUBJECT...]",
@@ -23,7 +26,7 @@ const Verb verbs[] = {
                 "Rules in force: layer, source, id, and how often each was used",
                 "  -p, --property=NAME  print only this property; may be repeated, or a,b,c\n"
                 "      --value          print the values without their names\n"
-                "Properties are the keys of 'show SUBJECT --json'; 'default.in' goes inside.\n" },
+                "Properties are the keys of 'show SUBJECT -j'; 'default.in' goes inside.\n" },
         { "cat", verb_cat, 1, 1, 0, "SUBJECT", "The policy files that apply to a subject",
                 "Each file is preceded by a line '# PATH'.\n" },
         { "log", verb_log, 0, VERB_ANY, OPTION_LINES | OPTION_FOLLOW, "[SUBJECT...]",
@@ -32,7 +35,10 @@ const Verb verbs[] = {
                 "  -f, --follow    go on with new ones as they happen\n"
                 "--json=short prints the daemon's objects, one per line.\n" },
         { "explain", verb_explain, 4, 4, 0, "SUBJECT in|out PROTO ADDR:PORT",
-                "Would this conversation pass, and what decides?",
+                "Whether a conversation would pass, and what decides",
+                "  cgpolicyctl explain web out tcp 192.0.2.7:443\n"
+                "  cgpolicyctl explain web in tcp [2001:db8::1]:8080\n"
+                "  cgpolicyctl explain web out icmp 192.0.2.7\n"
                 "The port is the peer's for out and the subject's own for in; IPv6 is written\n"
                 "[ADDR]:PORT; protocols without ports take the address alone.\n"
                 "Exit status: 0 it passes, 3 it is denied, 4 no such subject, 1 the kernel does not\n"
@@ -44,6 +50,7 @@ const Verb verbs[] = {
                 "      --rule=RULE        a whole rule, 'allow out tcp/443'; may be repeated\n"
                 "      --profile=NAME     start from a profile ('cgpolicyctl profile' lists them)\n"
                 "      --mode=MODE        enforce, audit or off\n"
+                "Example: cgpolicyctl run web --rule 'allow in tcp/80' -- nginx -g 'daemon off;'\n"
                 "The exit status is the command's, 128+N if signal N ended it, 127 if it is not\n"
                 "found, 126 if it cannot be executed. If 'run' is killed, so is the job.\n" },
         { "allow", verb_allow, 2, VERB_ANY, OPTION_COMMENT, "SUBJECT RULE...",

@@ -40,7 +40,7 @@ def test_status_of_jobs():
         d.job("web", "--rule=allow in tcp/8080", "--default=deny")
         d.job("db", "--default=allow", "--mode=audit")
         lines = d.ok("status").splitlines()
-        equal(lines[0].split(), ["UNIT", "MODE", "DEFAULT", "RULES", "BLOCKED", "STATE"])
+        equal(lines[0].split(), ["SUBJECT", "MODE", "DEFAULT", "RULES", "BLOCKED", "STATE"])
         equal([line.split() for line in lines[1:]],
               [["db", "audit", "allow", "0", "0", "attached"], ["web", "enforce", "deny", "1", "0", "attached"]])
         equal(len(d.ok("status", "--no-legend", "w*").splitlines()), 1, "a glob chooses one")

@@ -26,7 +26,7 @@ def test_usage():
         expect(fake.ctl("default", "web", "up", "deny"), 2, "", "write in or out")
         expect(fake.ctl("detach"), 2, "", "--all")
         expect(fake.ctl("detach", "web", "--all"), 2, "", "--all")
-        expect(fake.ctl("run", "web", "true"), 2, "", "too many words")
+        expect(fake.ctl("run", "web", "true"), 2, "", "no '--' before the command: cgpolicyctl run web [OPTIONS] -- true")
         expect(fake.ctl("run", "web", "--"), 2, "", "no command")
         expect(fake.ctl("explain", "web", "out", "tcp", "192.0.2.1"), 2, "", "lacks the remote port")
 
@@ -45,11 +45,12 @@ def test_help():
 
 def test_status():
     with Fake() as fake:
-        table = "UNIT  MODE     DEFAULT            RULES  BLOCKED  STATE\nweb   enforce  in=deny,out=allow      1        3  attached\n"
+        table = "SUBJECT  MODE     DEFAULT            RULES  BLOCKED  STATE\nweb      enforce  in=deny,out=allow      1        3  attached\n"
         expect(fake.ctl("status"), 0, table + "Degraded: All is made up.\n", "")
         expect(fake.ctl("status", "w*", "--no-legend"), 0, "web  enforce  in=deny,out=allow  1  3  attached\nDegraded: All is made up.\n")
         expect(fake.ctl("status", "wbe"), 4, "", "did you mean 'web'?")
         expect(fake.ctl("status", "x*", "-q"), 0, "", "")
+        expect(fake.ctl("status", "x*"), 0, "", "No subject matches")
         check(json.loads(fake.ctl("--json=short", "status").stdout)["units"][0]["name"] == "web")
         check(json.loads(fake.ctl("status", "x*", "-j").stdout)["units"] == [])
         check("\033[" in fake.ctl("status", "--color=always").stdout)

@@ -55,6 +55,7 @@ static void test_refused(void **state) {
                 { "bind", "tcp", "192.0.2.1:1", "write in or out" },
                 { "", "tcp", "192.0.2.1:1", "write in or out" },
                 { "out", "tpc", "192.0.2.1:1", "unknown protocol 'tpc'" },
+                { "out", "tcp/443", "192.0.2.1", "goes with the address: tcp ADDR:443" },
                 { "out", "256", "192.0.2.1:1", "unknown protocol" },
                 { "out", "tcp", "192.0.2.1", "lacks the remote port" },
                 { "in", "tcp", "192.0.2.1", "lacks the local port" },

@@ -183,6 +183,14 @@ static void test_event_line(void **state) {
         assert_non_null(strstr(colored, ANSI_RED " DENIED" ANSI_RESET " out"));
 }
 
+static void test_event_before_connect(void **state) {
+        _cleanup_free_ char *line = line_of("{\"subject\":\"web\",\"direction\":\"out\","
+                                            "\"local\":\"[::]:0\",\"remote\":\"[::1]:1\"}",
+                false);
+
+        assert_non_null(strstr(line, " * -> [::1]:1"));
+}
+
 /* A process names itself as it likes; the terminal must not follow its orders. */
 static void test_hostile_event(void **state) {
         _cleanup_free_ char *line =
@@ -205,6 +213,7 @@ int main(void) {
                 cmocka_unit_test(test_json),
                 cmocka_unit_test(test_time),
                 cmocka_unit_test(test_event_line),
+                cmocka_unit_test(test_event_before_connect),
                 cmocka_unit_test(test_hostile_event),
         };
 
