@@ -72,14 +72,20 @@ static bool looks_like_host_name(Word w) {
 
 /* What stands where an address should, and is none. */
 static int fail_address(RuleParser *p, Word w) {
-        const char *meant = NULL;
+        const char *first_colon = memchr(w.s, ':', w.n), *meant = NULL;
         char buf[POLICY_QUOTE_SIZE];
 
         if (memchr(w.s, '%', w.n))
                 return RULE_FAIL(p, w.s, -EINVAL, "bad-address",
                         "\"%s\" names an interface; addresses are written without one",
                         QUOTE_WORD(w));
-        if (memchr(w.s, ':', w.n) || made_of(w, "0123456789./"))
+        if (first_colon && made_of((Word){ w.s, (size_t)(first_colon - w.s) }, "0123456789.") &&
+                memchr(w.s, '.', (size_t)(first_colon - w.s)))
+                return RULE_FAIL(p, w.s, -EINVAL, "bad-address",
+                        "\"%s\" is not an address; ports go with the protocol (\"tcp/443 to "
+                        "192.0.2.1\")",
+                        QUOTE_WORD(w));
+        if (first_colon || made_of(w, "0123456789./"))
                 return RULE_FAIL(
                         p, w.s, -EINVAL, "bad-address", "\"%s\" is not an address", QUOTE_WORD(w));
         if (word_copy(w, buf, sizeof(buf)))

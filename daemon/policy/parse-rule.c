@@ -242,6 +242,9 @@ static int fail_what(RuleParser *p, Word w) {
         if (meant)
                 return RULE_FAIL(p, w.s, -EINVAL, "unknown-protocol",
                         "unknown protocol \"%s\" (did you mean \"%s\"?)", QUOTE_WORD(w), meant);
+        if (word_is(w, "port") || memchr(w.s, ':', w.n))
+                return RULE_FAIL(p, w.s, -EINVAL, "unknown-protocol",
+                        "\"%s\" is no protocol; a port is written \"tcp/443\"", QUOTE_WORD(w));
         if (!p->services)
                 return RULE_FAIL(p, w.s, -EINVAL, "unknown-protocol",
                         "unknown protocol \"%s\" (names of services are not available here)",
@@ -343,6 +346,10 @@ static int fail_rest(RuleParser *p, Word w) {
         if (p->rule->n_peers == 0 && meant)
                 return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
                         "unexpected \"%s\" (did you mean \"%s\"?)", QUOTE_WORD(w), meant);
+        if (p->rule->n_peers == 0 && word_is_digits(w))
+                return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
+                        "unexpected \"%s\": a port is written behind its protocol (\"tcp/443\")",
+                        QUOTE_WORD(w));
         return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
                 "unexpected \"%s\" (a rule is [in|out] [PROTOCOL[/PORTS]] [to|from PEERS])",
                 QUOTE_WORD(w));
