@@ -183,8 +183,8 @@ static int job_check_name(Manager *m, const char *name, ManagerError *reterr) {
 
         if (!cgroup_name_is_valid(name) || strchr(name, '\\') || strlen(name) > 200)
                 return manager_error_set(reterr, MANAGER_ERROR_INVALID_NAME,
-                        "'%s' cannot name a job; use letters, digits and any of : _ . @ - (not first)",
-                        name);
+                        "'%.64s'%s cannot name a job; use up to 200 letters, digits and any of : _ . @ - (not first)",
+                        name, strlen(name) > 64 ? "..." : "");
         u = manager_get_unit(m, name);
         /* The kernel tells of an empty cgroup up to 10 ms late; who runs a job again does not wait. */
         if (u && u->state && !u->creator && cgroup_is_populated(u->cgroup_fd) == 0) {
