@@ -106,37 +106,46 @@ int attachment_adopt(Attachment *a, unsigned hook, KernelLink **link) {
         return 0;
 }
 
+/* The record in memory then says what the hook carries as cur, so that the next change can write its own
+ * programs as next without losing sight of these. */
+static int attachment_recognise_hook(Attachment *a, unsigned hook) {
+        struct cgp_record_hook *h = &a->record.hook[hook];
+        uint64_t cgroup_id;
+        uint32_t prog_id;
+        int r;
+
+        if (!a->links[hook])
+                return -ENOENT;
+        r = a->kernel->ops->link_query(a->kernel, a->links[hook], &prog_id, &cgroup_id);
+        if (r < 0)
+                return r;
+        if (prog_id == 0 || (prog_id != h->cur_prog_id && prog_id != h->next_prog_id))
+                return -ESTALE;
+        if (prog_id == h->next_prog_id) {
+                h->cur_hash = h->next_hash;
+                h->cur_prog_id = prog_id;
+        }
+        h->next_hash = 0;
+        h->next_prog_id = 0;
+        return 0;
+}
+
 void attachment_recognise(Attachment *a) {
-        const KernelOps *ops = a->kernel->ops;
         struct cgp_record record;
-        uint64_t hash = 0;
+        bool same = true;
 
         a->hash = 0;
-        if (ops->record_read(a->kernel, a->cgroup_id, &record) < 0)
+        if (a->kernel->ops->record_read(a->kernel, a->cgroup_id, &record) < 0)
                 return;
         if (record.abi_version != CGP_ABI_VERSION || record.subject != a->subject)
                 return;
         a->record = record;
 
-        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
-                const struct cgp_record_hook *h = &record.hook[hook];
-                uint64_t cgroup_id, carried;
-                uint32_t prog_id;
-
-                if (!a->links[hook] ||
-                        ops->link_query(a->kernel, a->links[hook], &prog_id, &cgroup_id) < 0)
-                        return;
-                if (prog_id != 0 && prog_id == h->cur_prog_id)
-                        carried = h->cur_hash;
-                else if (prog_id != 0 && prog_id == h->next_prog_id)
-                        carried = h->next_hash;
-                else
-                        return;
-                if (hook > 0 && carried != hash)
-                        return;
-                hash = carried;
-        }
-        a->hash = hash;
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
+                same = attachment_recognise_hook(a, hook) >= 0 && same &&
+                        a->record.hook[hook].cur_hash == a->record.hook[0].cur_hash;
+        if (same)
+                a->hash = a->record.hook[0].cur_hash;
 }
 
 int attachment_complete(Attachment *a, int cgroup_fd, const KernelProgs *progs) {

@@ -97,6 +97,8 @@ uint64_t fake_kernel_passes(const FakeKernel *fake, uint64_t cgroup_id);
  * passes must at every moment be of one of them: not some by the one and some by the other. */
 void fake_kernel_watch(
         FakeKernel *fake, uint64_t cgroup_id, uint64_t before, uint64_t after, bool strict);
+/* From now on none of them is strict. */
+void fake_kernel_relax(FakeKernel *fake);
 void fake_kernel_unwatch(FakeKernel *fake);
 /* The first moment of all that was wrong; NULL: none. */
 const char *fake_kernel_violation(const FakeKernel *fake);

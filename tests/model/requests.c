@@ -259,8 +259,9 @@ const Request requests[] = {
                 .change = POLICY_CHANGE_TIGHTEN },
         { "attach", prepare_detached, run_attach, .change = POLICY_CHANGE_TIGHTEN },
         { "detach", three_jobs, run_detach, .change = POLICY_CHANGE_LOOSEN },
-        { "detach all", three_jobs, run_detach_all, .change = POLICY_CHANGE_LOOSEN },
-        { "detach all after an adoption", prepare_adopted, run_detach_all,
+        { "detach all", three_jobs, run_detach_all, .one_by_one = true,
+                .change = POLICY_CHANGE_LOOSEN },
+        { "detach all after an adoption", prepare_adopted, run_detach_all, .one_by_one = true,
                 .change = POLICY_CHANGE_LOOSEN },
         { "end of a job", three_jobs, run_end, .ends_job = true },
 };

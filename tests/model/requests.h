@@ -16,6 +16,7 @@ typedef struct Request {
         /* What may differ on disk after a failure: a prefix, or NULL. */
         const char *files_except;
         bool makes_job;      /* the last job is made by it */
+        bool one_by_one;     /* jobs are changed each for itself */
         bool ends_job;       /* the first job is ended by it */
         PolicyChange change; /* what it does to the first job, as seen from outside */
 } Request;

@@ -132,6 +132,11 @@ static char *audit_passes(World *w, Unit *u) {
         return NULL;
 }
 
+static bool record_knows(const struct cgp_record_hook *h, uint32_t id, uint64_t hash) {
+        return (h->cur_prog_id == id && h->cur_hash == hash) ||
+                (h->next_prog_id == id && h->next_hash == hash);
+}
+
 static char *audit_attached(World *w, Unit *u) {
         const Attachment *a = u->attachment;
 
@@ -140,14 +145,17 @@ static char *audit_attached(World *w, Unit *u) {
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
                 struct cgp_record record;
                 uint64_t hash = fake_kernel_hook_hash(w->fake, a->cgroup_id, hook);
+                uint32_t id = fake_kernel_hook_program(w->fake, a->cgroup_id, hook);
 
                 if (!a->links[hook] || hash != a->hash)
                         return complain("%s: hook %u carries %016" PRIx64 ", not %016" PRIx64,
                                 u->name, hook, hash, a->hash);
+                if (a->record.hook[hook].cur_prog_id != id)
+                        return complain("%s: hook %u carries a program that its next change would "
+                                        "lose sight of",
+                                u->name, hook);
                 if (w->kernel->ops->record_read(w->kernel, a->cgroup_id, &record) < 0 ||
-                        record.subject != a->subject || record.hook[hook].cur_hash != hash ||
-                        record.hook[hook].cur_prog_id !=
-                                fake_kernel_hook_program(w->fake, a->cgroup_id, hook))
+                        record.subject != a->subject || !record_knows(&record.hook[hook], id, hash))
                         return complain("%s: hook %u: the record does not know it", u->name, hook);
         }
         return audit_passes(w, u);
