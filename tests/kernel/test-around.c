@@ -222,10 +222,15 @@ static void test_deferred_connect(void **state) {
         subject_detach(s);
 }
 
+static void add_extension(int fd, int option) {
+        static const uint8_t padding[8] = { 0, 0, 1, 4 }; /* one unit, one PadN option */
+
+        assert_int_equal(setsockopt(fd, IPPROTO_IPV6, option, padding, sizeof(padding)), 0);
+}
+
 /* The headers of a socket's own options stand between the addresses and the port. */
 static void test_extension_headers(void **state) {
         static const TestPolicy policy = { .rules = { "allow out udp/53" } };
-        static const uint8_t padding[8] = { 0, 0, 1, 4 }; /* one unit, one PadN option */
         static const int options[] = { IPV6_DSTOPTS, IPV6_HOPOPTS };
         _cleanup_close_ int server = net_udp_bound("::1", 53), marker = net_udp_bound("::1", 54);
         Subject *s = attach(&policy);
@@ -238,12 +243,8 @@ static void test_extension_headers(void **state) {
                 for (unsigned k = 0; k < ELEMENTSOF(options); k++) {
                         if (k != i && i < ELEMENTSOF(options))
                                 continue;
-                        assert_int_equal(setsockopt(loose, IPPROTO_IPV6, options[k], padding,
-                                                 sizeof(padding)),
-                                0);
-                        assert_int_equal(setsockopt(connected, IPPROTO_IPV6, options[k], padding,
-                                                 sizeof(padding)),
-                                0);
+                        add_extension(loose, options[k]);
+                        add_extension(connected, options[k]);
                 }
                 subject_clear(s);
                 assert_int_equal(net_send_to(loose, "x", "::1", 54), -EPERM);
@@ -264,12 +265,11 @@ static void test_extension_headers(void **state) {
 static void test_extension_headers_in_packets(void **state) {
         static const TestPolicy policy = { .rules = { "allow out udp/53" } };
         static const TestPolicy other = { .rules = { "allow out udp/54" } };
-        static const uint8_t padding[8] = { 0, 0, 1, 4 };
         _cleanup_close_ int server = net_udp_bound("::1", 53), fd = -EBADF;
         Subject *s = attach(&policy);
 
         fd = own_socket(AF_INET6, SOCK_DGRAM, 0);
-        assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_DSTOPTS, padding, sizeof(padding)), 0);
+        add_extension(fd, IPV6_DSTOPTS);
         assert_int_equal(net_connect(fd, "::1", 53), 0);
         assert_int_equal(net_send(fd, "allowed"), 0);
         net_expect(server, "allowed");
