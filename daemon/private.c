@@ -19,25 +19,31 @@
 #include "util/log.h"
 #include "util/macro.h"
 
-static int private_socket_address(const PrivateDir *dir, struct sockaddr_un *ret) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        int n;
-
-        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CGPOLICY_PRIVATE_SOCKET,
-                dir->path);
-        if (n < 0 || (size_t)n >= sizeof(address.sun_path)) {
-                log_error("The path %s/" CGPOLICY_PRIVATE_SOCKET
-                          " is too long for a socket (at most %zu bytes); "
-                          "use a directory with a shorter path",
-                        dir->path, sizeof(address.sun_path) - 1);
-                return EXIT_STATUS_USAGE;
+/* Through what we hold open, not by name: a directory above ours may be somebody else's, who could put a link
+ * to another place (/sys/fs, say) under its name. "" stands for the directory itself. */
+static int private_proc_path(int dir_fd, const char *name, char **ret) {
+        if (asprintf(ret, "/proc/self/fd/%d%s%s", dir_fd, *name ? "/" : "", name) < 0) {
+                *ret = NULL;
+                return -ENOMEM;
         }
-        *ret = address;
         return 0;
 }
 
+/* Clients other than ours know the socket by its path only. */
+static int private_check_length(const PrivateDir *dir) {
+        size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+        if (strlen(dir->path) + strlen("/" CGPOLICY_PRIVATE_SOCKET) <= max)
+                return 0;
+        log_error("The path %s/" CGPOLICY_PRIVATE_SOCKET
+                  " is too long for a socket (at most %zu bytes); "
+                  "use a directory with a shorter path",
+                dir->path, max);
+        return EXIT_STATUS_USAGE;
+}
+
 static int private_open_dir(const char *path, PrivateDir *dir) {
-        struct sockaddr_un address;
+        _cleanup_free_ char *opened = NULL;
         struct stat st;
         int r;
 
@@ -57,13 +63,16 @@ static int private_open_dir(const char *path, PrivateDir *dir) {
                         path, path);
                 return EXIT_STATUS_NOT_AUTHORISED;
         }
-        dir->path = realpath(path, NULL);
+        r = private_proc_path(dir->fd, "", &opened);
+        if (r < 0)
+                return EXIT_STATUS_FAILURE;
+        dir->path = realpath(opened, NULL);
         if (!dir->path) {
                 log_error_errno(errno, "Cannot resolve %s: %m", path);
                 return EXIT_STATUS_FAILURE;
         }
         /* Before anything is made that would have to be taken back. */
-        return private_socket_address(dir, &address);
+        return private_check_length(dir);
 }
 
 static int private_lock(PrivateDir *dir) {
@@ -98,26 +107,27 @@ static int private_mount_bpf(PrivateDir *dir) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (asprintf(&path, "%s/bpf", dir->path) < 0)
-                return EXIT_STATUS_FAILURE;
         r = io_mkdir_open(dir->fd, "bpf", 0700, &fd);
         if (r < 0) {
-                log_error_errno(r, "Cannot make %s: %m", path);
+                log_error_errno(r, "Cannot make %s/bpf: %m", dir->path);
                 return EXIT_STATUS_FAILURE;
         }
         if (!is_bpffs(fd)) {
+                r = private_proc_path(fd, "", &path);
+                if (r < 0)
+                        return EXIT_STATUS_FAILURE;
                 if (mount("bpf", path, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0) {
                         log_error_errno(errno,
-                                "Cannot mount a bpffs on %s: %m; cgpolicyd needs root in the namespaces it "
-                                "runs in",
-                                path);
+                                "Cannot mount a bpffs on %s/bpf: %m; cgpolicyd needs root in the "
+                                "namespaces it runs in, and /proc",
+                                dir->path);
                         return errno == EPERM ? EXIT_STATUS_NOT_AUTHORISED
                                               : EXIT_STATUS_NOT_SUPPORTED;
                 }
                 fd = close_keep_errno(fd);
                 fd = openat(dir->fd, "bpf", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (fd < 0 || !is_bpffs(fd)) {
-                        log_error("%s is no bpffs after mounting one there", path);
+                        log_error("%s/bpf is no bpffs after mounting one there", dir->path);
                         return EXIT_STATUS_FAILURE;
                 }
         }
@@ -175,17 +185,22 @@ int private_open(const char *path, PrivateDir *ret) {
 }
 
 int private_listen(PrivateDir *dir) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
-        struct sockaddr_un address;
-        int r, status;
         mode_t mask;
+        int r;
 
-        status = private_socket_address(dir, &address);
-        if (status != 0)
-                return status;
+        r = private_proc_path(dir->fd, CGPOLICY_PRIVATE_SOCKET, &path);
+        if (r < 0)
+                return EXIT_STATUS_FAILURE;
+        assert(strlen(path) < sizeof(address.sun_path));
+        (void)strcpy(address.sun_path, path);
+
         /* We hold the lock: whoever listened there is dead. */
         if (unlinkat(dir->fd, CGPOLICY_PRIVATE_SOCKET, 0) < 0 && errno != ENOENT) {
-                log_error_errno(errno, "Cannot remove the stale %s: %m", address.sun_path);
+                log_error_errno(errno, "Cannot remove the stale %s/" CGPOLICY_PRIVATE_SOCKET ": %m",
+                        dir->path);
                 return EXIT_STATUS_FAILURE;
         }
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -195,7 +210,8 @@ int private_listen(PrivateDir *dir) {
         if (r >= 0 && listen(fd, SOMAXCONN) < 0)
                 r = -errno;
         if (r < 0) {
-                log_error_errno(r, "Cannot listen on %s: %m", address.sun_path);
+                log_error_errno(
+                        r, "Cannot listen on %s/" CGPOLICY_PRIVATE_SOCKET ": %m", dir->path);
                 return EXIT_STATUS_FAILURE;
         }
         dir->socket_fd = TAKE_FD(fd);
@@ -212,12 +228,10 @@ void private_cleanup(PrivateDir *dir) {
 
         dir->bpf_fd = close_keep_errno(dir->bpf_fd);
         dir->cgroup_fd = close_keep_errno(dir->cgroup_fd);
-        if (asprintf(&path, "%s/bpf", dir->path) < 0) {
-                path = NULL;
+        if (private_proc_path(dir->fd, "bpf", &path) < 0)
                 return;
-        }
         if (umount2(path, UMOUNT_NOFOLLOW) < 0)
-                log_warning_errno(errno, "Cannot unmount %s, ignoring: %m", path);
+                log_warning_errno(errno, "Cannot unmount %s/bpf, ignoring: %m", dir->path);
         else
                 (void)unlinkat(dir->fd, "bpf", AT_REMOVEDIR);
 
