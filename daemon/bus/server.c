@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/server.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -25,6 +26,8 @@ struct BusServer {
         int listen_fd;
         sd_event_source *source;
         sd_event_source *reaper;
+        int spare_fd; /* given up to take a connection when no descriptor is left for one */
+        bool is_full; /* and that was said */
         sd_event_source *starter; /* on while a connection is not ready */
         BusConnection **connections;
         size_t n_connections;
@@ -63,9 +66,32 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return 0;
 }
 
+/* A peer that lets BUS_QUEUE_MAX messages wait is cut off: it would cost ever more memory, and what it missed
+ * it can ask for. Not at once, for a handler of it may be running. */
+static bool connection_keeps_up(BusConnection *c) {
+        uint64_t n_waiting = 0;
+
+        if (c->doomed)
+                return false;
+        if (sd_bus_get_n_queued_write(c->bus, &n_waiting) < 0 || n_waiting <= BUS_QUEUE_MAX)
+                return true;
+        log_notice("Closing a connection whose peer does not read");
+        c->doomed = true;
+        (void)sd_event_source_set_enabled(c->server->reaper, SD_EVENT_ONESHOT);
+        return false;
+}
+
+/* Also one that asks and asks: what it is owed are messages, too. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return connection_keeps_up(userdata) ? 0 : 1;
+}
+
 static int connection_add_objects(BusConnection *c) {
         int r;
 
+        r = sd_bus_add_filter(c->bus, NULL, on_message, c);
+        if (r < 0)
+                return r;
         r = sd_bus_add_object_vtable(
                 c->bus, NULL, CGPOLICY_PATH, CGPOLICY_MANAGER, manager_vtable, c);
         if (r < 0)
@@ -139,6 +165,16 @@ static bool peer_is_allowed(int fd) {
         return cred.uid == 0 || cred.uid == geteuid();
 }
 
+/* Without a descriptor to accept with, the connection would stay pending and keep the loop spinning. */
+static void server_turn_away(BusServer *server, int error) {
+        if (!server->is_full)
+                log_warning_errno(error, "Refusing connections until others are closed: %m");
+        server->is_full = true;
+        server->spare_fd = close_keep_errno(server->spare_fd);
+        (void)close_keep_errno(accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC));
+        server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         BusServer *server = userdata;
         _cleanup_close_ int peer = -EBADF;
@@ -146,10 +182,13 @@ static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdat
 
         peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (peer < 0) {
-                if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+                if (errno == EMFILE || errno == ENFILE)
+                        server_turn_away(server, -errno);
+                else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
                         log_warning_errno(-errno, "Cannot accept a connection, ignoring: %m");
                 return 0;
         }
+        server->is_full = false;
         if (!peer_is_allowed(peer)) {
                 log_notice("Refused a connection of another user");
                 return 0;
@@ -206,24 +245,19 @@ static int on_reap(sd_event_source *s, void *userdata) {
 
 /* -- Signals ---------------------------------------------------------------------------------------- */
 
-/* To everybody who reads. A peer that lets BUS_QUEUE_MAX messages wait is cut off: it would cost ever more
- * memory, and what it missed it can ask for. */
+static bool connection_wants_signals(BusConnection *c) {
+        return sd_bus_is_ready(c->bus) > 0 && connection_keeps_up(c);
+}
+
 static void server_broadcast(BusServer *server,
         int (*build)(sd_bus *bus, void *data, sd_bus_message **ret), void *data) {
         for (size_t i = server->n_connections; i-- > 0;) {
                 sd_bus *bus = server->connections[i]->bus;
                 sd_bus_message *m = NULL;
-                uint64_t n_waiting = 0;
                 int r;
 
-                if (server->connections[i]->doomed || sd_bus_is_ready(bus) <= 0)
+                if (!connection_wants_signals(server->connections[i]))
                         continue;
-                if (sd_bus_get_n_queued_write(bus, &n_waiting) >= 0 && n_waiting > BUS_QUEUE_MAX) {
-                        log_notice("Closing a connection whose peer does not read");
-                        server->connections[i]->doomed = true;
-                        (void)sd_event_source_set_enabled(server->reaper, SD_EVENT_ONESHOT);
-                        continue;
-                }
                 r = build(bus, data, &m);
                 if (r >= 0)
                         r = sd_bus_send(bus, m, NULL);
@@ -231,6 +265,13 @@ static void server_broadcast(BusServer *server,
                         log_debug_errno(r, "Cannot send a signal, ignoring: %m");
                 sd_bus_message_unref(m);
         }
+}
+
+static void server_broadcast_property(BusServer *server, const char *property) {
+        for (size_t i = 0; i < server->n_connections; i++)
+                if (connection_wants_signals(server->connections[i]))
+                        (void)sd_bus_emit_properties_changed(server->connections[i]->bus,
+                                CGPOLICY_PATH, CGPOLICY_MANAGER, property, NULL);
 }
 
 typedef struct ChangedSignal {
@@ -265,9 +306,7 @@ static void on_policy_changed(void *userdata, uint64_t generation, const char *c
         BusServer *server = userdata;
 
         server_broadcast(server, build_changed, &signal);
-        for (size_t i = 0; i < server->n_connections; i++)
-                (void)sd_bus_emit_properties_changed(server->connections[i]->bus, CGPOLICY_PATH,
-                        CGPOLICY_MANAGER, "Generation", NULL);
+        server_broadcast_property(server, "Generation");
 }
 
 typedef struct BlockedSignal {
@@ -297,6 +336,8 @@ static void on_unit(BusServer *server, const char *name, bool added) {
         for (size_t i = 0; i < server->n_connections; i++) {
                 sd_bus *bus = server->connections[i]->bus;
 
+                if (!connection_wants_signals(server->connections[i]))
+                        continue;
                 (void)(added ? sd_bus_emit_object_added(bus, path)
                              : sd_bus_emit_object_removed(bus, path));
         }
@@ -311,11 +352,7 @@ static void on_unit_removed(void *userdata, const char *name) {
 }
 
 static void on_degraded(void *userdata) {
-        BusServer *server = userdata;
-
-        for (size_t i = 0; i < server->n_connections; i++)
-                (void)sd_bus_emit_properties_changed(server->connections[i]->bus, CGPOLICY_PATH,
-                        CGPOLICY_MANAGER, "Degraded", NULL);
+        server_broadcast_property(userdata, "Degraded");
 }
 
 /* -- Life ------------------------------------------------------------------------------------------- */
@@ -329,6 +366,7 @@ int bus_server_new(sd_event *event, Manager *manager, int *listen_fd, BusServer 
         if (!server)
                 return -ENOMEM;
         server->listen_fd = -EBADF;
+        server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         server->manager = manager;
         server->event = sd_event_ref(event);
         server->connections = calloc(BUS_CONNECTIONS_MAX, sizeof(*server->connections));
@@ -383,6 +421,7 @@ BusServer *bus_server_free(BusServer *server) {
         sd_event_source_disable_unref(server->reaper);
         sd_event_source_disable_unref(server->starter);
         (void)close_keep_errno(server->listen_fd);
+        (void)close_keep_errno(server->spare_fd);
         sd_event_unref(server->event);
         free(server);
         return NULL;
