@@ -89,7 +89,10 @@ int manager_save_generation(Manager *m, uint64_t generation) {
         _cleanup_close_ int fd = -EBADF;
         int n, r;
 
-        n = snprintf(text, sizeof(text), "%" PRIu64 "\n", generation);
+        /* And the next subject's number: what the kernel remembers of conversations must not fall to the
+         * first new job after a restart. */
+        n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu32 "\n", generation,
+                slots_get_next(m->subjects));
         fd = openat(m->config.dir_fd, GENERATION_FILE ".new",
                 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
@@ -105,7 +108,8 @@ int manager_save_generation(Manager *m, uint64_t generation) {
 
 static void manager_load_generation(Manager *m) {
         _cleanup_free_ char *text = NULL;
-        char *end;
+        unsigned long next;
+        char *end, *tail;
         uint64_t n;
 
         if (io_read_file(m->config.dir_fd, GENERATION_FILE, 64, &text, NULL) < 0)
@@ -114,6 +118,9 @@ static void manager_load_generation(Manager *m) {
         n = strtoull(text, &end, 10);
         if (errno == 0 && end != text && n < INT64_MAX)
                 m->generation = n;
+        next = strtoul(end, &tail, 10);
+        if (errno == 0 && tail != end && next <= UINT32_MAX)
+                slots_set_next(m->subjects, (uint32_t)next);
 }
 
 /* -- Start ---------------------------------------------------------------------------------------- */
@@ -319,7 +326,36 @@ static bool job_has_policy(Manager *m, const char *name) {
         return found && found->policy;
 }
 
+static int manager_adopt_hooks(Manager *m, Found *found, Unit *u) {
+        int r = 0;
+
+        u->attachment = found_take(found, u->state->cgroup_id, u->state->subject);
+        if (u->state->detached) {
+                if (!u->attachment)
+                        return 0;
+                /* A predecessor was killed while it let go. */
+                r = attachment_destroy(u->attachment);
+                if (r < 0)
+                        log_warning_errno(
+                                r, "%s: cannot let go of all its hooks, ignoring: %m", u->name);
+                u->attachment = attachment_free(u->attachment);
+                return 0;
+        }
+        if (!u->attachment)
+                r = attachment_new_empty(
+                        m->kernel, u->state->subject, u->state->cgroup_id, &u->attachment);
+        if (r < 0)
+                return r;
+        attachment_recognise(u->attachment);
+        if (unit_converge(u) < 0)
+                return unit_set_problem(u,
+                        "its policy could not be put in force; what its hooks carried before stays; "
+                        "'cgpolicyctl reload' tries again");
+        return 1;
+}
+
 static int manager_adopt_job(Manager *m, Found *found, const char *name) {
+        _cleanup_(unit_state_freep) UnitState *before = NULL;
         _cleanup_(unit_freep) Unit *u = NULL;
         ManagerError error = { 0 };
         int r;
@@ -349,11 +385,16 @@ static int manager_adopt_job(Manager *m, Found *found, const char *name) {
         r = unit_open_cgroup(u);
         if (r < 0) {
                 log_info("%s: its cgroup is gone, the job is over", name);
-                if (!found_get(found, u->state->cgroup_id, u->state->subject))
+                if (!found_get(found, u->state->cgroup_id, u->state->subject)) {
+                        (void)m->kernel->ops->record_delete(m->kernel, u->state->cgroup_id);
                         slots_give_back(m->subjects, u->state->subject);
+                }
                 manager_forget_job(m, u->state);
                 return 0;
         }
+        r = unit_state_copy(u->state, &before);
+        if (r < 0)
+                return r;
         /* Without what was given to the job the rest would be wider than what is in force. */
         r = job_has_policy(m, name) ? policy_build(m, m->store, name, u->state, &error, &u->policy)
                                     : -ENOENT;
@@ -365,27 +406,12 @@ static int manager_adopt_job(Manager *m, Found *found, const char *name) {
                 manager_error_done(&error);
                 return r;
         }
-        u->attachment = found_take(found, u->state->cgroup_id, u->state->subject);
-        if (u->state->detached && u->attachment) {
-                /* A predecessor was killed while it let go. */
-                r = attachment_destroy(u->attachment);
-                if (r < 0)
-                        log_warning_errno(
-                                r, "%s: cannot let go of all its hooks, ignoring: %m", name);
-                u->attachment = attachment_free(u->attachment);
-        } else if (!u->state->detached) {
-                if (!u->attachment)
-                        r = attachment_new_empty(
-                                m->kernel, u->state->subject, u->state->cgroup_id, &u->attachment);
-                if (r < 0)
-                        return r;
-                attachment_recognise(u->attachment);
-                r = unit_converge(u);
-                if (r < 0)
-                        (void)unit_set_problem(u,
-                                "its policy could not be put in force; what its hooks carried before stays; "
-                                "'cgpolicyctl reload' tries again");
-        }
+        r = manager_adopt_hooks(m, found, u);
+        if (r < 0)
+                return r;
+        /* Rules of files that changed while nobody looked. */
+        if (r > 0 || u->state->detached)
+                (void)manager_retire_rules(m, before, u->state);
         r = unit_state_save(u->state, m->state_fd);
         if (r < 0)
                 log_warning_errno(r, "%s: cannot save its state, ignoring: %m", name);

@@ -59,6 +59,15 @@ void slots_give_back(Slots *slots, uint32_t number) {
         slots->n_free++;
 }
 
+uint32_t slots_get_next(const Slots *slots) {
+        return slots->first + slots->cursor;
+}
+
+void slots_set_next(Slots *slots, uint32_t number) {
+        if (number >= slots->first && number - slots->first < slots->n)
+                slots->cursor = number - slots->first;
+}
+
 uint32_t slots_n_free(const Slots *slots) {
         return slots->n_free;
 }

@@ -24,4 +24,9 @@ int slots_claim(Slots *slots, uint32_t number) _warn_unused_result_;
 /* Giving back what is not taken (0 for example) does nothing. */
 void slots_give_back(Slots *slots, uint32_t number);
 
+/* Where the search for a free number begins next, and how a successor goes on there. A number that there is
+ * not changes nothing. */
+uint32_t slots_get_next(const Slots *slots);
+void slots_set_next(Slots *slots, uint32_t number);
+
 uint32_t slots_n_free(const Slots *slots);
