@@ -120,7 +120,9 @@ void manager_end_job(Manager *m, Unit *u) {
                 return;
         }
 
+        /* While the subject's number has a name. */
         manager_drain(m);
+        manager_flush_denials(m, /* missed= */ false);
         u->watch = cgroup_watch_free(u->watch);
         (void)unit_state_delete(m->state_fd, u->name);
         manager_release_slots(m, u->state, NULL);
