@@ -90,7 +90,8 @@ static int stream_flush(Stream *s) {
                 }
                 done += (size_t)n;
         }
-        memmove(s->buffer, s->buffer + done, s->n_buffer - done);
+        if (done > 0)
+                memmove(s->buffer, s->buffer + done, s->n_buffer - done);
         s->n_buffer -= done;
         return r;
 }
