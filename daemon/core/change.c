@@ -395,27 +395,31 @@ static void change_unpublish(Change *change) {
         }
 }
 
-/* Counts of rules that are gone go into the sums of the unit, once no program counts there any more but
- * those that are just running. */
-static void item_retire(Manager *m, ChangeItem *item) {
-        const UnitState *old = item->unit->state;
+bool manager_retire_rules(Manager *m, const UnitState *old, UnitState *state) {
         bool retired = false;
-        int r;
 
         for (size_t i = 0; i < old->n_rules; i++) {
                 struct cgp_counter counter;
 
-                if (unit_state_find(item->state, old->rules[i].key))
+                if (unit_state_find(state, old->rules[i].key))
                         continue;
                 if (m->kernel->ops->counter_read(m->kernel, old->rules[i].slot, &counter) < 0)
                         continue;
-                item->state->retired_packets += counter.packets;
-                item->state->retired_bytes += counter.bytes;
-                item->state->retired_blocked += counter.blocked;
-                item->state->retired_would += counter.would;
+                state->retired_packets += counter.packets;
+                state->retired_bytes += counter.bytes;
+                state->retired_blocked += counter.blocked;
+                state->retired_would += counter.would;
                 retired = true;
         }
-        if (!retired)
+        manager_release_slots(m, old, state);
+        return retired;
+}
+
+static void item_retire(Manager *m, ChangeItem *item) {
+        const UnitState *old = item->unit->state;
+        int r;
+
+        if (!manager_retire_rules(m, old, item->state))
                 return;
         r = unit_state_save(item->state, m->state_fd);
         if (r < 0)
@@ -483,7 +487,6 @@ static void item_adopt(Manager *m, ChangeItem *item) {
 
         if (item->state) {
                 item_retire(m, item);
-                manager_release_slots(m, u->state, item->state);
                 unit_state_free(u->state);
                 u->state = TAKE_PTR(item->state);
         }

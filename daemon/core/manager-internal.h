@@ -65,6 +65,7 @@ struct Manager {
         sd_event_source *coalesce_timer;
         EventAccount *account;
         EventCoalescer *coalescer;
+        struct Batch *batch; /* not NULL: the ring is being drained into it */
         uint64_t n_records_lost;
         uint64_t n_records_bad;
         StreamList *streams;
@@ -142,6 +143,10 @@ int manager_kernel_error(
 
 /* Gives back the slots of `state` that are not in `other`. */
 void manager_release_slots(Manager *m, const UnitState *state, const UnitState *other);
+
+/* Adds the counts of rules that are no more in state to its sums and gives their slots back: once no program
+ * counts there any more but those that are just running. Returns whether there were such rules. */
+bool manager_retire_rules(Manager *m, const UnitState *old, UnitState *state);
 
 int manager_save_generation(Manager *m, uint64_t generation) _warn_unused_result_;
 void manager_note_generation(Manager *m);

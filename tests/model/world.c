@@ -306,6 +306,10 @@ static bool all_seen(World *w) {
         return true;
 }
 
+int world_wait_seen(World *w) {
+        return world_wait(w, all_seen);
+}
+
 int world_job(
         World *w, unsigned i, const char *name, PolicyDefault verdict, const char *const *rules) {
         int r;
@@ -313,7 +317,7 @@ int world_job(
         r = world_create(w, name, verdict, rules);
         if (r >= 0)
                 r = world_enter(w, i, name);
-        return r < 0 ? r : world_wait(w, all_seen);
+        return r < 0 ? r : world_wait_seen(w);
 }
 
 void world_kill(World *w, unsigned i) {

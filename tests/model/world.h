@@ -46,7 +46,10 @@ int world_create(World *w, const char *name, PolicyDefault verdict, const char *
 /* Moves process number i into the job's cgroup. */
 int world_enter(World *w, unsigned i, const char *name);
 
-/* As both, and the manager saw that the job has a process. */
+/* Until the manager saw that each job has a process. */
+int world_wait_seen(World *w);
+
+/* All three. */
 int world_job(
         World *w, unsigned i, const char *name, PolicyDefault verdict, const char *const *rules);
 
