@@ -112,16 +112,11 @@ static int put_kernel(Unit *u, json_object *root, const Checked *checked) {
 
 static int put_flow(json_object *root, const PolicyFlow *flow) {
         bool out = flow->direction == CGP_DIR_OUT;
-        char address[INET6_ADDRSTRLEN], protocol[8], remote[INET6_ADDRSTRLEN + 16];
-        uint16_t port = out ? flow->remote_port : flow->local_port;
+        char protocol[8], remote[POLICY_ENDPOINT_SIZE];
         int r;
 
-        policy_address_to_string(flow->remote, address);
-        if (!policy_protocol_has_ports(flow->protocol))
-                (void)snprintf(remote, sizeof(remote), "%s", address);
-        else
-                (void)snprintf(remote, sizeof(remote), strchr(address, ':') ? "[%s]:%u" : "%s:%u",
-                        address, port);
+        policy_endpoint_to_string(
+                flow->protocol, flow->remote, out ? flow->remote_port : flow->local_port, remote);
         r = jo_put_string(root, "direction", out ? "out" : "in");
         if (r >= 0)
                 r = jo_put_string(

@@ -27,20 +27,6 @@ static bool address_is_v4(const uint8_t address[16]) {
         return memcmp(address, mapped, sizeof(mapped)) == 0;
 }
 
-/* "192.0.2.1:443", "[2001:db8::1]:443", or the address alone for protocols without ports. */
-static void endpoint_to_string(
-        const uint8_t address[16], uint16_t port, unsigned protocol, char *buf, size_t size) {
-        char text[INET6_ADDRSTRLEN];
-
-        (void)policy_address_to_string(address, text);
-        if (!event_protocol_has_ports(protocol))
-                (void)snprintf(buf, size, "%s", text);
-        else if (address_is_v4(address))
-                (void)snprintf(buf, size, "%s:%u", text, port);
-        else
-                (void)snprintf(buf, size, "[%s]:%u", text, port);
-}
-
 static void time_to_string(uint64_t realtime_usec, char *buf, size_t size) {
         time_t seconds = (time_t)(realtime_usec / USEC_PER_SEC);
         struct tm tm = { 0 };
@@ -91,23 +77,26 @@ static bool json_add_rule_text(JsonObject *o, const char *key, const char *rule)
         return json_add_string(o, key, cut);
 }
 
-static bool json_add_endpoints(JsonObject *o, const Event *event) {
-        char buf[INET6_ADDRSTRLEN + sizeof("[]:65535")], protocol[8];
-        uint8_t local[16];
+char *event_endpoint_to_string(const Event *event, bool local, char *buf) {
+        uint8_t address[16];
 
-        memcpy(local, event->local, sizeof(local));
+        memcpy(address, local ? event->local : event->remote, sizeof(address));
         /* Not bound yet: no address of either family, but the conversation has one. */
-        if (address_is_zero(local) && address_is_v4(event->remote))
-                local[10] = local[11] = 0xff;
+        if (local && address_is_zero(address) && address_is_v4(event->remote))
+                address[10] = address[11] = 0xff;
+        return policy_endpoint_to_string(
+                (int)event->protocol, address, local ? event->local_port : event->remote_port, buf);
+}
+
+static bool json_add_endpoints(JsonObject *o, const Event *event) {
+        char buf[POLICY_ENDPOINT_SIZE], protocol[8];
 
         if (!json_add_string(
-                    o, "protocol", policy_protocol_to_string((int)event->protocol, protocol)))
-                return false;
-        endpoint_to_string(local, event->local_port, event->protocol, buf, sizeof(buf));
-        if (!json_add_string(o, "local", buf))
-                return false;
-        endpoint_to_string(event->remote, event->remote_port, event->protocol, buf, sizeof(buf));
-        if (!json_add_string(o, "remote", buf))
+                    o, "protocol", policy_protocol_to_string((int)event->protocol, protocol)) ||
+                !json_add_string(
+                        o, "local", event_endpoint_to_string(event, /* local= */ true, buf)) ||
+                !json_add_string(
+                        o, "remote", event_endpoint_to_string(event, /* local= */ false, buf)))
                 return false;
         if (!event_protocol_is_icmp(event->protocol))
                 return true;
@@ -170,7 +159,7 @@ char *event_suggest(const Event *event, char *buf) {
                 event->rule < CGP_RULE_FIRST)
                 return buf;
 
-        if (event_protocol_has_ports(event->protocol))
+        if (policy_protocol_has_ports((int)event->protocol))
                 (void)snprintf(
                         port, sizeof(port), "/%u", in ? event->local_port : event->remote_port);
         (void)snprintf(buf, EVENT_SUGGEST_MAX, "%s %s%s %s %s", in ? "in" : "out",

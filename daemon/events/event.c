@@ -45,11 +45,6 @@ bool event_protocol_is_icmp(unsigned protocol) {
         return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
-bool event_protocol_has_ports(unsigned protocol) {
-        return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
-                protocol == IPPROTO_SCTP;
-}
-
 void event_get_key(const struct cgp_event *record, struct cgp_denial_key *ret) {
         assert(record);
         assert(ret);

@@ -81,6 +81,8 @@ const char *event_reserved_rule_id(uint16_t rule);
 
 const char *event_hook_to_string(unsigned hook); /* "ingress", "connect4", ...; NULL: no hook */
 
-/* What the two port fields of a record mean. Neither: nothing. */
+/* Do the two port fields of a record carry type, code and identifier? */
 bool event_protocol_is_icmp(unsigned protocol);
-bool event_protocol_has_ports(unsigned protocol);
+
+/* "ADDR:PORT" of one side, as in event_to_json(). buf holds POLICY_ENDPOINT_SIZE bytes. Returns buf. */
+char *event_endpoint_to_string(const Event *event, bool local, char *buf);

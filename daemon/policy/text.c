@@ -379,6 +379,18 @@ bool policy_protocol_has_ports(int protocol) {
                 protocol == IPPROTO_SCTP;
 }
 
+char *policy_endpoint_to_string(int protocol, const uint8_t address[16], uint16_t port, char *buf) {
+        char text[INET6_ADDRSTRLEN];
+
+        (void)policy_address_to_string(address, text);
+        if (policy_protocol_has_ports(protocol))
+                (void)snprintf(buf, POLICY_ENDPOINT_SIZE, strchr(text, ':') ? "[%s]:%u" : "%s:%u",
+                        text, port);
+        else
+                (void)snprintf(buf, POLICY_ENDPOINT_SIZE, "%s", text);
+        return buf;
+}
+
 char *policy_source_to_string(const PolicySource *source) {
         char *s = NULL;
 

@@ -35,5 +35,10 @@ int policy_protocol_from_string(const char *s);
 /* TCP, UDP, UDP-Lite, SCTP. */
 bool policy_protocol_has_ports(int protocol);
 
+/* "192.0.2.1:443", "[2001:db8::1]:443"; the address alone for protocols without ports. buf holds
+ * POLICY_ENDPOINT_SIZE bytes. Returns buf. */
+#define POLICY_ENDPOINT_SIZE 64U
+char *policy_endpoint_to_string(int protocol, const uint8_t address[16], uint16_t port, char *buf);
+
 /* "path:line", as much as is known, "" for nothing. Owned; NULL without memory. */
 char *policy_source_to_string(const PolicySource *source);

@@ -202,8 +202,31 @@ static void test_no_memory(void **state) {
 }
 #endif
 
+static void test_endpoint(void **state) {
+        static const struct {
+                int protocol;
+                const char *address, *endpoint;
+        } cases[] = {
+                { IPPROTO_TCP, "192.0.2.1", "192.0.2.1:443" },
+                { IPPROTO_SCTP, "2001:db8::1", "[2001:db8::1]:443" },
+                { IPPROTO_UDPLITE, "::", "[::]:443" },
+                { IPPROTO_ICMP, "192.0.2.1", "192.0.2.1" },
+                { 255, "2001:db8::1", "2001:db8::1" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char buf[POLICY_ENDPOINT_SIZE];
+                uint8_t address[16];
+
+                assert_int_equal(policy_address_from_string(cases[i].address, address), 0);
+                assert_string_equal(policy_endpoint_to_string(cases[i].protocol, address, 443, buf),
+                        cases[i].endpoint);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_endpoint),
                 cmocka_unit_test(test_address),
                 cmocka_unit_test(test_protocol),
                 cmocka_unit_test(test_expanded),
