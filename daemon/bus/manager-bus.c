@@ -1,196 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* /org/cgpolicy1: each handler decodes, makes one call into the manager, encodes. */
-#include <arpa/inet.h>
+#include <inttypes.h>
 
 #include "bus/api.h"
 #include "bus/error.h"
 #include "bus/message.h"
 #include "bus/objects.h"
-#include "policy/text.h"
 #include "util/macro.h"
 #include "util/strv.h"
-
-#define COMMENT_MAX 1024U
-
-static const BusOption no_options[] = { { 0 } };
-
-/* -- Shared with the unit's object ------------------------------------------------------------------ */
-
-int object_add_rule(sd_bus_message *m, Manager *manager, const char *unit, PolicyVerdict verdict,
-        sd_bus_error *error) {
-        _cleanup_(manager_error_done) ManagerError details = { 0 };
-        _cleanup_free_ char *id = NULL;
-        const char *body, *comment = NULL;
-        const BusOption options[] = { { "comment", 's', &comment }, { 0 } };
-        uint64_t generation;
-        int r;
-
-        r = sd_bus_message_read(m, "s", &body);
-        if (r < 0)
-                return r;
-        r = bus_read_options(m, options, error);
-        if (r < 0)
-                return r;
-        if (comment && strlen(comment) > COMMENT_MAX)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                        "a comment has at most %u bytes", COMMENT_MAX);
-        r = manager_add_rule(manager, unit, verdict, body, comment, &details, &id, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "st", id, generation);
-}
-
-int object_remove_rule(sd_bus_message *m, Manager *manager, const char *unit, sd_bus_error *error) {
-        _cleanup_(manager_error_done) ManagerError details = { 0 };
-        const char *rule;
-        uint64_t generation;
-        int r;
-
-        r = sd_bus_message_read(m, "s", &rule);
-        if (r < 0)
-                return r;
-        r = bus_read_options(m, no_options, error);
-        if (r < 0)
-                return r;
-        r = manager_remove_rule(manager, unit, rule, &details, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "t", generation);
-}
-
-static int read_flow(sd_bus_message *m, PolicyFlow *ret, sd_bus_error *error) {
-        const char *direction = NULL, *protocol = NULL, *address = NULL;
-        uint16_t port = 0, remote_port = 0, local_port = 0;
-        const BusOption options[] = {
-                { "direction", 's', &direction },
-                { "protocol", 's', &protocol },
-                { "address", 's', &address },
-                { "port", 'q', &port },
-                { "remote-port", 'q', &remote_port },
-                { "local-port", 'q', &local_port },
-                { 0 },
-        };
-        PolicyFlow flow = { 0 };
-        int r;
-
-        r = bus_read_options(m, options, error);
-        if (r < 0)
-                return r;
-        if (!direction || (!streq(direction, "in") && !streq(direction, "out")))
-                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
-                        "a flow needs a direction, 'in' or 'out'");
-        r = protocol ? policy_protocol_from_string(protocol) : -EINVAL;
-        if (r < 0)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "'%s' is no protocol",
-                        strempty(protocol));
-        flow.protocol = (uint8_t)r;
-        r = address ? policy_address_from_string(address, flow.remote) : -EINVAL;
-        if (r < 0)
-                return sd_bus_error_setf(
-                        error, SD_BUS_ERROR_INVALID_ARGS, "'%s' is no address", strempty(address));
-        if (!policy_protocol_has_ports(flow.protocol) && (port || remote_port || local_port))
-                return sd_bus_error_setf(
-                        error, SD_BUS_ERROR_INVALID_ARGS, "protocol %s has no ports", protocol);
-        flow.direction = streq(direction, "out") ? CGP_DIR_OUT : CGP_DIR_IN;
-        flow.remote_port = flow.direction == CGP_DIR_OUT ? port : remote_port;
-        flow.local_port = flow.direction == CGP_DIR_OUT ? local_port : port;
-        *ret = flow;
-        return 0;
-}
-
-int object_explain(sd_bus_message *m, Manager *manager, const char *unit, sd_bus_error *error) {
-        _cleanup_(manager_error_done) ManagerError details = { 0 };
-        _cleanup_free_ char *json = NULL;
-        PolicyFlow flow;
-        bool allow;
-        int r;
-
-        r = read_flow(m, &flow, error);
-        if (r < 0)
-                return r;
-        r = manager_explain(manager, unit, &flow, &details, &allow, &json);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "ss", allow ? "allow" : "deny", json);
-}
-
-static int append_pair(sd_bus_message *m, const char *key, const char *type, ...) {
-        va_list ap;
-        int r;
-
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', type);
-        if (r >= 0) {
-                va_start(ap, type);
-                r = sd_bus_message_appendv(m, type, ap);
-                va_end(ap);
-        }
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static void endpoint_to_string(const Event *event, bool local, char *buf, size_t size) {
-        char address[INET6_ADDRSTRLEN];
-        uint16_t port = local ? event->local_port : event->remote_port;
-
-        policy_address_to_string(local ? event->local : event->remote, address);
-        if (!policy_protocol_has_ports((int)event->protocol))
-                (void)snprintf(buf, size, "%s", address);
-        else
-                (void)snprintf(
-                        buf, size, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
-}
-
-int object_append_summary(
-        sd_bus_message *m, const EventSummary *summary, const EventContext *context) {
-        const Event *event = &summary->event;
-        char local[INET6_ADDRSTRLEN + 16], remote[INET6_ADDRSTRLEN + 16], protocol[8];
-        int r;
-
-        endpoint_to_string(event, /* local= */ true, local, sizeof(local));
-        endpoint_to_string(event, /* local= */ false, remote, sizeof(remote));
-        r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0)
-                r = append_pair(m, "unit", "s", strempty(context->subject));
-        if (r >= 0)
-                r = append_pair(
-                        m, "direction", "s", event->direction == CGP_DIR_OUT ? "out" : "in");
-        if (r >= 0)
-                r = append_pair(m, "protocol", "s",
-                        policy_protocol_to_string((int)event->protocol, protocol));
-        if (r >= 0)
-                r = append_pair(m, "local", "s", local);
-        if (r >= 0)
-                r = append_pair(m, "remote", "s", remote);
-        if (r >= 0)
-                r = append_pair(m, "rule", "s", strempty(context->rule_id));
-        if (r >= 0)
-                r = append_pair(m, "count", "t", summary->count);
-        if (r >= 0)
-                r = append_pair(m, "first", "t", summary->first_usec);
-        if (r >= 0)
-                r = append_pair(m, "last", "t", summary->last_usec);
-        if (r >= 0)
-                r = append_pair(m, "pid", "u", event->pid);
-        if (r >= 0)
-                r = append_pair(m, "comm", "s", event->comm);
-        if (r >= 0)
-                r = append_pair(
-                        m, "action", "s", event->type == CGP_EVENT_WOULD ? "would-deny" : "denied");
-        if (r >= 0)
-                r = append_pair(m, "suggested-rule", "s", strempty(context->suggest));
-        return r < 0 ? r : sd_bus_message_close_container(m);
-}
 
 /* -- Reading ---------------------------------------------------------------------------------------- */
 
 static int method_list_units(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Manager *manager = bus_connection_manager(userdata);
-        sd_bus_message *reply = NULL;
+        _cleanup_message_ sd_bus_message *reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
@@ -211,10 +34,7 @@ static int method_list_units(sd_bus_message *m, void *userdata, sd_bus_error *er
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_send(reply);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
+        return r < 0 ? r : bus_send(reply);
 }
 
 static int method_get_unit(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -270,7 +90,7 @@ static int append_profile(void *userdata, const char *name, const char *source) 
 }
 
 static int method_list_profiles(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        sd_bus_message *reply = NULL;
+        _cleanup_message_ sd_bus_message *reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
@@ -280,15 +100,12 @@ static int method_list_profiles(sd_bus_message *m, void *userdata, sd_bus_error 
                 r = manager_each_profile(bus_connection_manager(userdata), append_profile, reply);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_send(reply);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
+        return r < 0 ? r : bus_send(reply);
 }
 
 static int method_get_sources(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
-        sd_bus_message *reply = NULL;
+        _cleanup_message_ sd_bus_message *reply = NULL;
         const char *name;
         Unit *u;
         int r;
@@ -313,10 +130,7 @@ static int method_get_sources(sd_bus_message *m, void *userdata, sd_bus_error *e
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_send(reply);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
+        return r < 0 ? r : bus_send(reply);
 }
 
 /* -- Changing --------------------------------------------------------------------------------------- */
@@ -402,17 +216,23 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
         return object_explain(m, bus_connection_manager(userdata), unit, error);
 }
 
+static int reply_generation(sd_bus_message *m, int r, const ManagerError *details,
+        uint64_t generation, sd_bus_error *error) {
+        return r < 0 ? bus_error_set(error, r, details)
+                     : sd_bus_reply_method_return(m, "t", generation);
+}
+
 static int method_set_default(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
         const char *unit, *direction, *verdict;
         unsigned directions = 0;
         PolicyDefault d;
-        uint64_t generation;
+        uint64_t generation = 0;
         int r;
 
         r = sd_bus_message_read(m, "sss", &unit, &direction, &verdict);
         if (r >= 0)
-                r = bus_read_options(m, no_options, error);
+                r = bus_read_options(m, bus_no_options, error);
         if (r >= 0)
                 r = bus_read_verdict(verdict, &d, error);
         if (r < 0)
@@ -426,47 +246,41 @@ static int method_set_default(sd_bus_message *m, void *userdata, sd_bus_error *e
                         "'%s' is no direction; it is 'in', 'out' or '' for both", direction);
         r = manager_set_default(
                 bus_connection_manager(userdata), unit, directions, d, &details, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "t", generation);
+        return reply_generation(m, r, &details, generation, error);
 }
 
 static int method_set_mode(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
         const char *unit, *text;
-        uint64_t generation;
+        uint64_t generation = 0;
         PolicyMode mode;
         int r;
 
         r = sd_bus_message_read(m, "ss", &unit, &text);
         if (r >= 0)
-                r = bus_read_options(m, no_options, error);
+                r = bus_read_options(m, bus_no_options, error);
         if (r >= 0)
                 r = bus_read_mode(text, &mode, error);
         if (r < 0)
                 return r;
         r = manager_set_mode(bus_connection_manager(userdata), unit, mode, &details, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "t", generation);
+        return reply_generation(m, r, &details, generation, error);
 }
 
 static int method_set_profile(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
         const char *unit, *profile;
-        uint64_t generation;
+        uint64_t generation = 0;
         int r;
 
         r = sd_bus_message_read(m, "ss", &unit, &profile);
         if (r >= 0)
-                r = bus_read_options(m, no_options, error);
+                r = bus_read_options(m, bus_no_options, error);
         if (r < 0)
                 return r;
         r = manager_set_profile(
                 bus_connection_manager(userdata), unit, profile, &details, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "t", generation);
+        return reply_generation(m, r, &details, generation, error);
 }
 
 static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -475,7 +289,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         const char *json, *name = "apply.json";
         int dry_run = false;
         const BusOption options[] = { { "name", 's', &name }, { "dry-run", 'b', &dry_run }, { 0 } };
-        uint64_t generation;
+        uint64_t generation = 0;
         int r;
 
         r = sd_bus_message_read(m, "s", &json);
@@ -491,27 +305,16 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 }
 
 static int append_diag(sd_bus_message *reply, const PolicyDiag *diag) {
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        if (r >= 0)
-                r = append_pair(reply, "severity", "s",
-                        diag->severity == POLICY_ERROR ? "error" : "warning");
-        if (r >= 0)
-                r = append_pair(reply, "code", "s", diag->code);
-        if (r >= 0)
-                r = append_pair(reply, "line", "u", (uint32_t)diag->line);
-        if (r >= 0)
-                r = append_pair(reply, "column", "u", (uint32_t)diag->column);
-        if (r >= 0)
-                r = append_pair(reply, "message", "s", strempty(diag->message));
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        return sd_bus_message_append(reply, "a{sv}", 5, "severity", "s",
+                diag->severity == POLICY_ERROR ? "error" : "warning", "code", "s", diag->code,
+                "line", "u", (uint32_t)diag->line, "column", "u", (uint32_t)diag->column, "message",
+                "s", strempty(diag->message));
 }
 
 static int method_validate(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(policy_diags_done) PolicyDiags diags = { 0 };
         Manager *manager = bus_connection_manager(userdata);
-        sd_bus_message *reply = NULL;
+        _cleanup_message_ sd_bus_message *reply = NULL;
         const char *json;
         bool valid;
         int r;
@@ -532,39 +335,32 @@ static int method_validate(sd_bus_message *m, void *userdata, sd_bus_error *erro
                 r = append_diag(reply, &diags.diags[i]);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_send(reply);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
+        return r < 0 ? r : bus_send(reply);
 }
 
 static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
-        uint64_t generation;
+        uint64_t generation = 0;
         int r;
 
         r = manager_reload(bus_connection_manager(userdata), &details, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "t", generation);
+        return reply_generation(m, r, &details, generation, error);
 }
 
 static int attach_or_detach(sd_bus_message *m, void *userdata, sd_bus_error *error,
         int (*call)(Manager *, const char *, ManagerError *, uint64_t *)) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
-        uint64_t generation;
+        uint64_t generation = 0;
         const char *unit;
         int r;
 
         r = sd_bus_message_read(m, "s", &unit);
         if (r >= 0)
-                r = bus_read_options(m, no_options, error);
+                r = bus_read_options(m, bus_no_options, error);
         if (r < 0)
                 return r;
         r = call(bus_connection_manager(userdata), unit, &details, &generation);
-        if (r < 0)
-                return bus_error_set(error, r, &details);
-        return sd_bus_reply_method_return(m, "t", generation);
+        return reply_generation(m, r, &details, generation, error);
 }
 
 static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -6,6 +6,8 @@
 
 #define OPTIONS_MAX 32U
 
+const BusOption bus_no_options[] = { { 0 } };
+
 static int read_option(
         sd_bus_message *m, const BusOption *o, const char *key, sd_bus_error *error) {
         char signature[3] = { o->type, '\0', '\0' };
@@ -85,4 +87,10 @@ int bus_read_mode(const char *s, PolicyMode *ret, sd_bus_error *error) {
                         "'%s' is no mode; it is 'enforce', 'audit' or 'off'", s);
         *ret = (PolicyMode)mode;
         return 0;
+}
+
+int bus_send(sd_bus_message *reply) {
+        int r = sd_bus_message_send(reply);
+
+        return r < 0 ? r : 1;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading what clients send: option dictionaries with a closed set of keys, and small enumerations. */
+/* Reading what clients send: option dictionaries with a closed set of keys, and small enumerations; sending an
+ * answer. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,10 +18,18 @@ typedef struct BusOption {
         void *target;
 } BusOption;
 
+/* For a handler that takes options, but knows none yet. */
+extern const BusOption bus_no_options[];
+
 /* Reads a{sv}. Unknown keys, wrong types and keys given twice are InvalidArgs. options ends with key NULL. */
 int bus_read_options(
         sd_bus_message *m, const BusOption *options, sd_bus_error *error) _warn_unused_result_;
 
-/* A message may have nothing behind what its handler read; sd-bus checks the signature, so this holds. */
 int bus_read_verdict(const char *s, PolicyDefault *ret, sd_bus_error *error) _warn_unused_result_;
 int bus_read_mode(const char *s, PolicyMode *ret, sd_bus_error *error) _warn_unused_result_;
+
+DEFINE_CLEANUP(sd_bus_message *, bus_message_unrefp, sd_bus_message_unref);
+#define _cleanup_message_ _cleanup_(bus_message_unrefp)
+
+/* Sends the answer that a handler made. Returns what the handler has to. */
+int bus_send(sd_bus_message *reply) _warn_unused_result_;

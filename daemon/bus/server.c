@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "bus/api.h"
+#include "bus/message.h"
 #include "bus/objects.h"
 #include "util/log.h"
 #include "util/macro.h"
@@ -253,7 +254,7 @@ static void server_broadcast(BusServer *server,
         int (*build)(sd_bus *bus, void *data, sd_bus_message **ret), void *data) {
         for (size_t i = server->n_connections; i-- > 0;) {
                 sd_bus *bus = server->connections[i]->bus;
-                sd_bus_message *m = NULL;
+                _cleanup_message_ sd_bus_message *m = NULL;
                 int r;
 
                 if (!connection_wants_signals(server->connections[i]))
@@ -263,7 +264,6 @@ static void server_broadcast(BusServer *server,
                         r = sd_bus_send(bus, m, NULL);
                 if (r < 0)
                         log_debug_errno(r, "Cannot send a signal, ignoring: %m");
-                sd_bus_message_unref(m);
         }
 }
 
