@@ -50,11 +50,10 @@ int manager_new(sd_event *event, Kernel *kernel, const ManagerConfig *config,
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager *, manager_freep, manager_free);
 
-/* Reads policies and state, adopts what is pinned, repairs what differs, ends jobs that are over, and
- * reports denials that nobody was told of. */
+/* Reads policies and state, adopts what is pinned, repairs what differs and ends jobs that are over. */
 int manager_start(Manager *m) _warn_unused_result_;
 
-/* Becomes the reader of events. ring_new is kernel_ring_new(), or a test's. */
+/* Opens the log, reports the denials that nobody was told of, and becomes the reader of events. */
 int manager_start_events(Manager *m) _warn_unused_result_;
 
 void manager_set_listener(Manager *m, const ManagerListener *listener);
@@ -126,7 +125,7 @@ int unit_describe(Unit *u, char **ret) _warn_unused_result_;
 /* -- Changing ------------------------------------------------------------------------------------ */
 
 typedef struct JobOptions {
-        PolicyDefault default_verdict; /* UNSET: deny */
+        PolicyDefault default_verdict; /* UNSET: the profile's; without a profile deny */
         PolicyMode mode;               /* UNSET: not stated */
         const char *profile;           /* or NULL */
         const char *const *rules;      /* whole rules, NULL-terminated, or NULL */
@@ -169,6 +168,6 @@ int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, Manage
         bool *ret_allow, char **ret_json) _warn_unused_result_;
 
 /* A stream of events: one end of a socket. units NULL: all; n_lines of the log first; follow false: then
- * it ends. -E2BIG error at the limit of streams. */
+ * it ends. The number of streams has a limit. */
 int manager_open_stream(Manager *m, char *const *units, size_t n_lines, bool follow,
         ManagerError *reterr, int *ret_fd) _warn_unused_result_;
