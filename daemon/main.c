@@ -232,7 +232,7 @@ int main(int argc, char *argv[]) {
         if (status != 0)
                 return status < 0 ? 0 : status;
         if (geteuid() != 0) {
-                log_error("root is needed (to load BPF programs and make cgroups); try 'sudo "
+                log_error("this needs root (to load BPF programs and make cgroups); try 'sudo "
                           "cgpolicyd --private %s'",
                         path);
                 return EXIT_STATUS_NOT_AUTHORISED;
