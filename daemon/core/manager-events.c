@@ -35,8 +35,9 @@ int manager_event_context(Manager *m, const Event *event, EventContext *ret, cha
         _cleanup_free_ char *storage = NULL, *text = NULL;
         Unit *u = manager_get_unit_by_subject(m, event->subject);
         EventContext context = { 0 };
-        char suggest[128];
+        char suggest[EVENT_SUGGEST_MAX];
 
+        event_suggest(event, suggest);
         if (u)
                 context.subject = u->name;
         context.rule_id = event_reserved_rule_id(event->rule);
@@ -46,6 +47,8 @@ int manager_event_context(Manager *m, const Event *event, EventContext *ret, cha
                 if (entry->number != event->rule)
                         continue;
                 context.rule_id = entry->id;
+                if (entry->rule->verdict == POLICY_NEVER)
+                        *suggest = '\0'; /* no allow beats it */
                 if (asprintf(&text, "%s %s", policy_verdict_to_string(entry->rule->verdict),
                             entry->rule->text) < 0) {
                         text = NULL;
@@ -53,7 +56,6 @@ int manager_event_context(Manager *m, const Event *event, EventContext *ret, cha
                 }
         }
         /* One block for all that is made here. */
-        event_suggest(event, suggest);
         if (asprintf(&storage, "%s%c%s%crule %u", suggest, '\0', strempty(text), '\0',
                     event->rule) < 0) {
                 storage = NULL;
@@ -165,13 +167,80 @@ static uint64_t manager_account(
         return n_new;
 }
 
+/* -- Batches --------------------------------------------------------------------------------------- */
+
+/* What one look at a source gave. Each CPU has a buffer of its own, and a map has no order at all: all of it is
+ * told in the order in which it happened. */
+typedef struct Report {
+        Event event;
+        struct cgp_denial_key key;
+        uint64_t epoch;
+        uint64_t total;
+} Report;
+
+struct Batch {
+        Report *reports;
+        size_t n_reports;
+        size_t n_allocated;
+        size_t n_told;
+};
+
+static void batch_done(Batch *batch) {
+        free(batch->reports);
+}
+
+static void batch_tell_one(Batch *batch, Manager *m, Report *report) {
+        uint64_t n_new = manager_account(m, &report->key, report->epoch, report->total);
+
+        if (n_new == 0)
+                return;
+        report->event.suppressed = n_new - 1;
+        manager_tell(m, &report->event, &report->key);
+        batch->n_told++;
+}
+
+/* total: that of the cause, as of now. */
+static void batch_add(Batch *batch, Manager *m, const struct cgp_event *record, uint64_t total,
+        const Event *event) {
+        Report report = { .event = *event, .epoch = record->epoch, .total = total };
+
+        event_get_key(record, &report.key);
+        if (batch->n_reports == batch->n_allocated) {
+                size_t n = MAX(batch->n_allocated * 2, (size_t)16);
+                Report *reports = reallocarray(batch->reports, n, sizeof(*reports));
+
+                if (!reports) {
+                        /* Told out of order is better than not told. */
+                        batch_tell_one(batch, m, &report);
+                        return;
+                }
+                batch->reports = reports;
+                batch->n_allocated = n;
+        }
+        batch->reports[batch->n_reports++] = report;
+}
+
+static int report_compare(const void *a, const void *b) {
+        const Report *x = a, *y = b;
+
+        if (x->event.realtime_usec != y->event.realtime_usec)
+                return x->event.realtime_usec < y->event.realtime_usec ? -1 : 1;
+        return x->total < y->total ? -1 : x->total > y->total;
+}
+
+static void batch_tell(Batch *batch, Manager *m) {
+        if (batch->n_reports > 1)
+                qsort(batch->reports, batch->n_reports, sizeof(*batch->reports), report_compare);
+        for (size_t i = 0; i < batch->n_reports; i++)
+                batch_tell_one(batch, m, &batch->reports[i]);
+        batch->n_reports = 0;
+}
+
 static void manager_arm_flush(Manager *m);
 
 static void on_record(void *userdata, const void *bytes, size_t size) {
         Manager *m = userdata;
         struct cgp_event record;
-        struct cgp_denial_key key;
-        uint64_t n_new;
         Event event;
 
         if (event_decode(bytes, size, time_realtime_offset_nsec(), &event) < 0) {
@@ -180,12 +249,19 @@ static void on_record(void *userdata, const void *bytes, size_t size) {
         }
         /* Samples lie in the buffer at odd multiples of four bytes. */
         memcpy(&record, bytes, sizeof(record));
-        event_get_key(&record, &key);
-        n_new = manager_account(m, &key, record.epoch, record.total);
-        if (n_new == 0)
-                return;
-        event.suppressed = n_new - 1;
-        manager_tell(m, &event, &key);
+        batch_add(m->batch, m, &record, record.total, &event);
+}
+
+/* The number of records, or a negative errno. */
+static int manager_drain_ring(Manager *m) {
+        _cleanup_(batch_done) Batch batch = { 0 };
+        int r;
+
+        m->batch = &batch;
+        r = kernel_ring_drain(m->ring);
+        batch_tell(&batch, m);
+        m->batch = NULL;
+        return r;
 }
 
 static void on_lost(void *userdata, uint64_t n) {
@@ -199,28 +275,21 @@ static void on_lost(void *userdata, uint64_t n) {
 typedef struct Flush {
         Manager *manager;
         bool missed;
-        size_t n_told;
+        Batch batch;
 } Flush;
 
 static int flush_one(
         void *userdata, const struct cgp_denial_key *key, const struct cgp_denial *denial) {
         Flush *flush = userdata;
-        Manager *m = flush->manager;
-        uint64_t n_new;
         Event event;
 
         if (event_decode(&denial->first, sizeof(denial->first), time_realtime_offset_nsec(),
                     &event) < 0) {
-                m->n_records_bad++;
+                flush->manager->n_records_bad++;
                 return 0;
         }
-        n_new = manager_account(m, key, denial->first.epoch, denial->total);
-        if (n_new == 0)
-                return 0;
-        event.suppressed = n_new - 1;
         event.missed = flush->missed;
-        manager_tell(m, &event, key);
-        flush->n_told++;
+        batch_add(&flush->batch, flush->manager, &denial->first, denial->total, &event);
         return 0;
 }
 
@@ -228,17 +297,21 @@ void manager_flush_denials(Manager *m, bool missed) {
         Flush flush = { .manager = m, .missed = missed };
         int r;
 
+        if (!m->account)
+                return; /* while starting: manager_start_events() looks */
         r = m->kernel->ops->denials_each(m->kernel, flush_one, &flush);
         if (r < 0)
                 log_warning_errno(r, "Cannot read the last denials, ignoring: %m");
-        if (flush.n_told > 0)
+        batch_tell(&flush.batch, m);
+        if (flush.batch.n_told > 0)
                 manager_arm_flush(m);
+        batch_done(&flush.batch);
 }
 
 static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
         Manager *m = userdata;
 
-        (void)kernel_ring_drain(m->ring);
+        (void)manager_drain_ring(m);
         manager_flush_denials(m, /* missed= */ false);
         return 0;
 }
@@ -264,7 +337,7 @@ static void manager_arm_flush(Manager *m) {
 void manager_drain(Manager *m) {
         if (!m->ring)
                 return;
-        if (kernel_ring_drain(m->ring) > 0)
+        if (manager_drain_ring(m) > 0)
                 manager_arm_flush(m);
 }
 

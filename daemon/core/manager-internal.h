@@ -14,6 +14,8 @@
 
 #define MANAGER_DYING_MAX 4096U
 
+typedef struct Batch Batch; /* manager-events.c */
+
 /* A stack with everything that its entries borrow. */
 typedef struct Policy {
         Store *store;
@@ -65,7 +67,7 @@ struct Manager {
         sd_event_source *coalesce_timer;
         EventAccount *account;
         EventCoalescer *coalescer;
-        struct Batch *batch; /* not NULL: the ring is being drained into it */
+        Batch *batch; /* not NULL: the ring is being drained into it */
         uint64_t n_records_lost;
         uint64_t n_records_bad;
         StreamList *streams;
