@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-from harness import WAIT, Hang
+from waiting import WAIT, Hang
 
 ALIGN = {"y": 1, "b": 4, "n": 2, "q": 2, "i": 4, "u": 4, "x": 8, "t": 8, "d": 8, "s": 4, "o": 4, "g": 1, "v": 1, "a": 4,
          "(": 8, "{": 8, "h": 4}

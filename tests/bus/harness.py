@@ -21,7 +21,10 @@ import sys
 import tempfile
 import traceback
 
-WAIT = 90
+from dbus_peer import Peer
+from waiting import WAIT, Hang, Lines, check, equal, wait_exit, wait_readable
+
+__all__ = ["WAIT", "Hang", "Lines", "check", "equal", "wait_exit", "wait_readable"]
 DAEMON = os.path.abspath(os.environ["CGPOLICYD"])
 COMMAND = os.path.abspath(os.environ["CGPOLICYCTL"])
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,19 +37,6 @@ PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
 _folders = []
-
-
-class Hang(AssertionError):
-    """What was waited for did not come."""
-
-
-def check(condition, *what):
-    if not condition:
-        raise AssertionError(" ".join(str(w) for w in what))
-
-
-def equal(got, expected, *what):
-    check(got == expected, *what, "got", repr(got), "instead of", repr(expected))
 
 
 def new_folder():
@@ -77,54 +67,6 @@ def _private_mounts():
 
 def die_with_parent():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def wait_readable(what, *fds, timeout=WAIT):
-    """The descriptors that can be read."""
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    ready = [fd for fd, _ in poll.poll(timeout * 1000)]
-    if not ready:
-        raise Hang(f"waited in vain for {what}")
-    return ready
-
-
-def wait_exit(process, what="a process", timeout=WAIT):
-    try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        raise Hang(f"{what} does not end") from None
-
-
-class Lines:
-    """Whole lines from a descriptor, each waited for."""
-
-    def __init__(self, file, what):
-        self.fd = file.fileno() if hasattr(file, "fileno") else file
-        self.what = what
-        self.buffer = b""
-        self.ended = False
-
-    def next(self):
-        """None at the end."""
-        while b"\n" not in self.buffer:
-            if self.ended:
-                return None
-            wait_readable(f"a line of {self.what}", self.fd)
-            more = os.read(self.fd, 65536)
-            self.ended = not more
-            self.buffer += more
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line.decode()
-
-    def next_that(self, predicate):
-        seen = []
-        while (line := self.next()) is not None:
-            if predicate(line):
-                return line
-            seen.append(line)
-        raise AssertionError(f"{self.what} ended without the line: {seen[-5:]}")
 
 
 # -- cgroups --------------------------------------------------------------------------------------------
@@ -325,8 +267,8 @@ class Daemon:
         self.jobs.append(job)
         return job
 
-    def follow(self, *words):
-        follower = Follower(self, *words)
+    def follow(self, *units):
+        follower = Follower(self, units)
         self.followers.append(follower)
         return follower
 
@@ -416,30 +358,34 @@ class Daemon:
 
 
 class Follower:
-    """cgpolicyctl log -f, as objects."""
+    """The daemon's events from now on, as objects: the stream is open when this is made."""
 
-    def __init__(self, daemon, *words):
-        self.process = subprocess.Popen(
-            [COMMAND, "--private", daemon.dir, "log", "-f", "--json=short", *(words or ("-n0",))],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent,
-        )
-        self.lines = Lines(self.process.stdout, "log -f")
-        # It asked for its stream once it answers; there is no other sign of it than a denial that it shows.
+    def __init__(self, daemon, units=()):
+        with Peer(daemon.dir) as peer:
+            options = {"lines": ("u", 0), "follow": ("b", True)}
+            if units:
+                options["units"] = ("as", list(units))
+            self.fd = peer.call("OpenEventStream", "a{sv}", options).fds[0]
+        self.lines = Lines(self.fd, "the event stream")
 
     def next(self, **wanted):
         """The next event that has these values."""
+        seen = []
         while True:
-            line = self.lines.next()
-            check(line is not None, "log -f ended while", wanted, "was waited for")
+            try:
+                line = self.lines.next()
+            except Hang as e:
+                raise Hang(f"{e}: {wanted} among {seen}") from None
+            check(line is not None, "the stream ended while", wanted, "was waited for")
             event = json.loads(line)
             if all(event.get(k) == v for k, v in wanted.items()):
                 return event
+            seen.append({k: event[k] for k in ("direction", "protocol", "local", "remote", "rule", "hook", "suppressed")})
 
     def end(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd = None
 
 
 # -- workers --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from harness import check, wait_readable
+from waiting import check, wait_readable
 
 
 class Net:
@@ -19,8 +19,8 @@ class Net:
             self.inside, self.outside = (f"/proc/{h.pid}/ns/net" for h in (inner, outer))
             self._ip(inner, f"link add veth0 type veth peer name veth0 netns {outer.pid}")
             for holder, addresses in (
-                (inner, (f"{self.IN4}/16", f"{self.IN6}/32")),
-                (outer, (f"{self.OUT4}/16", f"{self.OUT4B}/16", f"{self.OUT6}/32", f"{self.OUT6B}/32")),
+                (inner, (f"{self.IN4}/16", f"{self.IN6}/16")),
+                (outer, (f"{self.OUT4}/16", f"{self.OUT4B}/16", f"{self.OUT6}/16", f"{self.OUT6B}/16")),
             ):
                 self._ip(
                     holder, "link set veth0 addrgenmode none",
@@ -39,6 +39,18 @@ class Net:
             holder.wait()
             holder.stdout.close()
 
+    def join(self, pid):
+        """A second pair of interfaces, from the namespace of a process to the outer one. Returns the addresses of
+        the outer end."""
+        outer = self.holders[1]
+        self._ip(outer, f"link add veth1 type veth peer name veth1 netns {pid}")
+        for where, n in ((outer.pid, 2), (pid, 1)):
+            self._ip_of(
+                where, "link set veth1 addrgenmode none", f"addr add 10.78.0.{n}/24 dev veth1",
+                f"addr add fd78::{n}/64 dev veth1 nodad", "link set lo up", "link set veth1 up",
+            )
+        return "10.78.0.2", "fd78::2"
+
     def _hold(self):
         holder = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.holders.append(holder)
@@ -50,8 +62,12 @@ class Net:
 
     @staticmethod
     def _ip(holder, *lines):
+        Net._ip_of(holder.pid, *lines)
+
+    @staticmethod
+    def _ip_of(pid, *lines):
         subprocess.run(
-            ["nsenter", "-t", str(holder.pid), "-n", "ip", "-batch", "-"], input="\n".join(lines) + "\n",
+            ["nsenter", "-t", str(pid), "-n", "ip", "-batch", "-"], input="\n".join(lines) + "\n",
             text=True, check=True,
         )
 

@@ -4,6 +4,7 @@ answer is a line on standard output. A call that failed is answered with the nam
 have names that the requests give them. Ends with its input."""
 
 import collections
+import ctypes
 import errno
 import json
 import os
@@ -27,6 +28,11 @@ def family_of(address):
 
 def op_pid():
     return {"pid": os.getpid(), "uid": os.getuid()}
+
+
+def op_become(uid):
+    os.setgroups([])
+    os.setuid(uid)
 
 
 def op_socket(name, type="stream", family=4, protocol=0):
@@ -76,13 +82,34 @@ def op_connect(name, address, port, type="stream", family=None):
     return {"port": sockets[name].getsockname()[1]}
 
 
+def op_connect_protocol(name, address, port, protocol):
+    """As op_connect(), with a protocol of one's own: 262 is MPTCP."""
+    op_socket(name, "stream", family_of(address), protocol)
+    sockets[name].connect((address, port))
+
+
+def op_fast_open(name, address, port, data):
+    """Connects and sends with one call."""
+    op_socket(name, "stream", family_of(address))
+    sockets[name].setblocking(True)
+    return {"n": sockets[name].sendto(data.encode(), socket.MSG_FASTOPEN, (address, port))}
+
+
+def op_send_with_options(name, data, address, port):
+    """A datagram with a destination options header before the UDP header: 6 bytes of padding."""
+    options = struct.pack("!BBBB4s", 0, 0, 1, 4, bytes(4))
+    return {"n": sockets[name].sendmsg([data.encode()], [(socket.IPPROTO_IPV6, 59, options)], 0, (address, port))}
+
+
 def op_reconnect(name, address, port):
     sockets[name].connect((address, port))
 
 
-def op_start_connect(name, address, port):
+def op_start_connect(name, address, port, source=None):
     """Without waiting for the end of it."""
     op_socket(name, "stream", family_of(address))
+    if source:
+        sockets[name].bind((source, 0))
     sockets[name].setblocking(False)
     try:
         sockets[name].connect((address, port))
@@ -138,6 +165,12 @@ def op_pending(name):
     return {"data": got}
 
 
+def op_wait_input(name):
+    """Until there is something to read, or to accept, or another request came."""
+    ready = select.select([sockets[name], sys.stdin.fileno()], [], [])[0]
+    return {"input": sockets[name] in ready}
+
+
 def op_burst(name, address, port, n, data="x"):
     """Sends n datagrams. How each of them went, by errno; null is success."""
     results = collections.Counter()
@@ -167,8 +200,8 @@ def op_connects(address, port, n):
 
 
 def op_hammer(tcp, udp):
-    """Tries a TCP connection and a datagram over and over, until the next request comes, which it takes
-    for itself. tcp, udp: [address, port]."""
+    """Tries a TCP connection and a datagram over and over, until the next request comes. tcp, udp: [address,
+    port]."""
     results = {"tcp": collections.Counter(), "udp": collections.Counter()}
     print(json.dumps({"hammering": True}), flush=True)
     while not select.select([sys.stdin.fileno()], [], [], 0)[0]:
@@ -190,7 +223,6 @@ def op_hammer(tcp, udp):
                             results[kind]["ok"] += 1
                 except OSError as e:
                     results[kind][errno.errorcode.get(e.errno, str(e))] += 1
-    sys.stdin.readline()
     return results
 
 
@@ -208,14 +240,14 @@ def echo_request(version, identifier):
     return head[:2] + struct.pack("!H", checksum(head + b"ping")) + head[4:] + b"ping"
 
 
-def op_ping(address, raw=False, identifier=4711):
+def op_ping(address, raw=False, wait=True, identifier=4711):
     """One echo request, and its answer. With raw: from a raw socket."""
     version = family_of(address)
     protocol = socket.IPPROTO_ICMP if version == 4 else socket.IPPROTO_ICMPV6
     with socket.socket(FAMILIES[version], TYPES["raw" if raw else "dgram"], protocol) as s:
         s.settimeout(WAIT)
         s.sendto(echo_request(version, identifier), (address, 0))
-        while True:
+        while wait:
             data = s.recv(65536)
             if raw and version == 4:
                 data = data[(data[0] & 15) * 4:]
@@ -232,6 +264,27 @@ def op_raw_udp(source, destination, sport, dport, data="raw"):
     )
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
         s.sendto(header + payload, (destination, 0))
+
+
+def op_set(name, level, option, value):
+    sockets[name].setsockopt(level, option, value)
+
+
+def op_new_net():
+    """Leaves for a network namespace of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x40000000) < 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def op_move(cgroup):
+    with open(f"{cgroup}/cgroup.procs", "w", encoding="ascii") as f:
+        f.write("0")
+
+
+def op_rename(comm):
+    with open("/proc/self/comm", "wb") as f:
+        f.write(comm.encode("latin-1"))
 
 
 def op_fork_daemon():
@@ -262,11 +315,10 @@ def answer(line):
 
 
 def main():
-    while True:
-        line = sys.stdin.readline()
-        if not line:
-            return
-        print(json.dumps(answer(line)), flush=True)
+    # Unbuffered: who looks whether a request came must not find it taken already.
+    with os.fdopen(0, "rb", buffering=0, closefd=False) as requests:
+        while line := requests.readline():
+            print(json.dumps(answer(line)), flush=True)
 
 
 main()
