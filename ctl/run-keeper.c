@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "run.h"
+#include "util/io.h"
 #include "util/macro.h"
 
 #define KEEPER_PIPE   0
@@ -70,15 +71,10 @@ static void kill_listed(int dir_fd) {
 
 static void kill_tree(int dir_fd, unsigned depth) {
         _cleanup_closedir_ DIR *dir = NULL;
-        int fd;
 
         kill_listed(dir_fd);
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        dir = fd >= 0 ? fdopendir(fd) : NULL;
-        if (!dir) {
-                (void)close_keep_errno(fd);
+        if (io_opendir(dir_fd, ".", &dir) < 0)
                 return;
-        }
         for (struct dirent *entry; (entry = readdir(dir));) {
                 _cleanup_close_ int child = -EBADF;
 

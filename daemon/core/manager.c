@@ -420,17 +420,11 @@ static int manager_adopt_job(Manager *m, Found *found, const char *name) {
 
 static int manager_adopt_jobs(Manager *m, Found *found) {
         _cleanup_closedir_ DIR *d = NULL;
-        int fd, r;
+        int r;
 
-        fd = openat(m->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                r = -errno;
-                (void)close(fd);
+        r = io_opendir(m->state_fd, ".", &d);
+        if (r < 0)
                 return r;
-        }
         for (const struct dirent *de; (de = readdir(d));) {
                 if (de->d_name[0] == '.')
                         continue;
@@ -479,17 +473,11 @@ static int manager_drop_orphans(Manager *m) {
 /* Cgroups of ours that no job owns: made by a daemon that was killed before the job began. */
 static int manager_clean_cgroups(Manager *m) {
         _cleanup_closedir_ DIR *d = NULL;
-        int fd, r;
+        int r;
 
-        fd = openat(m->config.cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                r = -errno;
-                (void)close(fd);
+        r = io_opendir(m->config.cgroup_fd, ".", &d);
+        if (r < 0)
                 return r;
-        }
         for (const struct dirent *de; (de = readdir(d));) {
                 Unit *u;
 

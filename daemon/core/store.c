@@ -390,20 +390,14 @@ int store_list(int parent_fd, const char *name, Store *store, int *ret_fd, char 
         _cleanup_(strv_freep) char **names = NULL;
         _cleanup_close_ int fd = -EBADF;
         size_t n_names = 0;
-        int copy, r;
+        int r;
 
         fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (copy < 0)
-                return -errno;
-        d = fdopendir(copy);
-        if (!d) {
-                r = -errno;
-                (void)close(copy);
+        r = io_opendir(fd, ".", &d);
+        if (r < 0)
                 return r;
-        }
         for (;;) {
                 const struct dirent *de;
                 size_t n;

@@ -18,6 +18,7 @@
 
 #include "kernel/kernel-private.h"
 #include "kernel/pins.h"
+#include "util/io.h"
 #include "util/macro.h"
 
 #define LINK_DIRECTORY_MAX sizeof("4294967295-0123456789abcdef")
@@ -196,16 +197,11 @@ static int open_link(int directory_fd, unsigned hook, int *ret_fd) {
 static int count_strangers(int directory_fd) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
-        int n = 0, fd;
+        int n = 0, r;
 
-        fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir) {
-                (void)close_keep_errno(fd);
-                return -errno;
-        }
+        r = io_opendir(directory_fd, ".", &dir);
+        if (r < 0)
+                return r;
         for (errno = 0; (entry = readdir(dir)); errno = 0)
                 if (!streq(entry->d_name, ".") && !streq(entry->d_name, "..") &&
                         kernel_hook_from_string(entry->d_name) < 0)

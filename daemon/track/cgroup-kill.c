@@ -68,16 +68,11 @@ static int cgroup_signal_procs(int cgroup_fd) {
 
 static int cgroup_push_children(int cgroup_fd, const char *path, char ***todo) {
         _cleanup_closedir_ DIR *dir = NULL;
-        _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = openat(cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return cgroup_error_is_gone(-errno) ? 0 : -errno;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
+        r = io_opendir(cgroup_fd, ".", &dir);
+        if (r < 0)
+                return cgroup_error_is_gone(r) ? 0 : r;
 
         for (;;) {
                 struct dirent *entry;

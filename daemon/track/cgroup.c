@@ -203,18 +203,11 @@ int cgroup_create(int parent_fd, const char *name, bool exclusive, int *ret_fd) 
 /* The first directory in it; NULL if there is none. Owned. -ENOENT: it was removed. */
 static int cgroup_first_child(int cgroup_fd, char **ret) {
         _cleanup_closedir_ DIR *dir = NULL;
-        int fd;
+        int r;
 
-        fd = cgroup_open_at(cgroup_fd, ".");
-        if (fd < 0)
-                return fd;
-        dir = fdopendir(fd);
-        if (!dir) {
-                int r = -errno;
-
-                (void)close(fd);
+        r = io_opendir(cgroup_fd, ".", &dir);
+        if (r < 0)
                 return r;
-        }
 
         for (;;) {
                 struct dirent *entry;

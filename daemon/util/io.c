@@ -277,3 +277,18 @@ int io_mkdir_open(int dir_fd, const char *name, mode_t mode, int *ret_fd) {
         *ret_fd = TAKE_FD(fd);
         return made;
 }
+
+int io_opendir(int dir_fd, const char *name, DIR **ret) {
+        _cleanup_close_ int fd = -EBADF;
+        DIR *d;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d)
+                return -errno;
+        (void)TAKE_FD(fd);
+        *ret = d;
+        return 0;
+}

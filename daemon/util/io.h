@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -56,3 +57,6 @@ int io_remove_temps(int dir_fd);
  * may be a path, of which only the last component is made and may not be a link (-ENOTDIR, -ELOOP).
  * Returns 1 if it was made, 0 if it was there. */
 int io_mkdir_open(int dir_fd, const char *name, mode_t mode, int *ret_fd) _warn_unused_result_;
+
+/* Opens a directory for readdir(), from its first entry: also "." of a descriptor that others read. Owned. */
+int io_opendir(int dir_fd, const char *name, DIR **ret) _warn_unused_result_;

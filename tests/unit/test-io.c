@@ -332,6 +332,26 @@ static void test_mkdir_open(void **state) {
         assert_int_equal(untouched, -77);
 }
 
+static void test_opendir(void **state) {
+        DIR *untouched = NULL;
+        int fd = ((TempDir *)*state)->fd;
+
+        put(fd, "file", "", 0);
+        /* The descriptor itself is not read on, so each time begins at the first entry. */
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_closedir_ DIR *dir = NULL;
+                unsigned n = 0;
+
+                assert_int_equal(io_opendir(fd, ".", &dir), 0);
+                while (readdir(dir))
+                        n++;
+                assert_int_equal(n, 3);
+        }
+        assert_int_equal(io_opendir(fd, "file", &untouched), -ENOTDIR);
+        assert_int_equal(io_opendir(fd, "none", &untouched), -ENOENT);
+        assert_null(untouched);
+}
+
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, temp_dir_setup, temp_dir_teardown)
 
 int main(void) {
@@ -348,6 +368,7 @@ int main(void) {
                 IN_DIR(test_remove_temps),
                 cmocka_unit_test(test_write_all),
                 IN_DIR(test_mkdir_open),
+                IN_DIR(test_opendir),
         };
 
         return cmocka_run_group_tests_name("io", tests, NULL, NULL);
