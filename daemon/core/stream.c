@@ -8,8 +8,6 @@
 #include "util/macro.h"
 #include "util/strv.h"
 
-#define STREAM_LOST_LINE "{\"lost\":%zu}\n"
-
 struct Stream {
         StreamList *list;
         char **units;
@@ -101,6 +99,32 @@ static int stream_watch(Stream *s, bool writable) {
                 s->source, EPOLLHUP | EPOLLRDHUP | (writable ? EPOLLOUT : 0U));
 }
 
+static int stream_append(Stream *s, const char *text, size_t n) {
+        char *buffer;
+
+        buffer = realloc(s->buffer, s->n_buffer + n);
+        if (!buffer)
+                return -ENOMEM;
+        s->buffer = buffer;
+        memcpy(buffer + s->n_buffer, text, n);
+        s->n_buffer += n;
+        return 0;
+}
+
+/* Not before the reader has caught up: until then the number grows. */
+static int stream_tell_lost(Stream *s) {
+        char line[64];
+        int r;
+
+        (void)snprintf(line, sizeof(line), "{\"lost\":%zu}\n", s->n_lost);
+        r = stream_append(s, line, strlen(line));
+        if (r < 0)
+                return r;
+        s->n_lost = 0;
+        stream_end(s);
+        return 0;
+}
+
 static int on_stream(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Stream *s = userdata;
         int r = 0;
@@ -111,7 +135,9 @@ static int on_stream(sd_event_source *source, int fd, uint32_t revents, void *us
         }
         if (revents & EPOLLOUT) {
                 r = stream_flush(s);
-                if (r > 0)
+                if (r > 0 && s->n_lost > 0)
+                        r = stream_tell_lost(s);
+                else if (r > 0)
                         r = s->ending ? -EPIPE : stream_watch(s, /* writable= */ false);
         }
         if (r < 0)
@@ -150,31 +176,13 @@ int stream_new(StreamList *list, char *const *units, Stream **ret_stream, int *r
         return 0;
 }
 
-static int stream_append(Stream *s, const char *text, size_t n) {
-        char *buffer;
-
-        buffer = realloc(s->buffer, s->n_buffer + n);
-        if (!buffer)
-                return -ENOMEM;
-        s->buffer = buffer;
-        memcpy(buffer + s->n_buffer, text, n);
-        s->n_buffer += n;
-        return 0;
-}
-
 int stream_write(Stream *s, const char *line) {
-        char lost[64];
         int r;
 
-        if (s->ending || s->n_lost > 0) {
-                s->n_lost++;
+        if (s->ending)
                 return -ENOBUFS;
-        }
-        if (s->n_buffer + strlen(line) + 1 > STREAM_BUFFER_MAX) {
-                s->n_lost = 1;
-                (void)snprintf(lost, sizeof(lost), STREAM_LOST_LINE, s->n_lost);
-                (void)stream_append(s, lost, strlen(lost));
-                stream_end(s);
+        if (s->n_lost > 0 || s->n_buffer + strlen(line) + 1 > STREAM_BUFFER_MAX) {
+                s->n_lost++;
                 return -ENOBUFS;
         }
         r = stream_append(s, line, strlen(line));

@@ -26,7 +26,8 @@ StreamList *stream_list_free(StreamList *list);
 int stream_new(StreamList *list, char *const *units, Stream **ret_stream,
         int *ret_fd) _warn_unused_result_;
 
-/* Sends one line, given without its newline. -ENOBUFS: the stream is over its bound and ends. */
+/* Sends one line, given without its newline. -ENOBUFS: the stream is over its bound; it ends with a line {"lost":N}
+ * when the reader has read the rest. */
 int stream_write(Stream *stream, const char *line);
 
 /* Ends the stream when all is written. */
