@@ -285,6 +285,19 @@ static int item_load(
         return 0;
 }
 
+/* Is this the image that is in force, or of a detached unit the one that would be? */
+static int unit_has_image(const Unit *u, const PolicyImage *image, ManagerError *reterr) {
+        _cleanup_(policy_image_freep) PolicyImage *current = NULL;
+        PolicyCompileInput input;
+        int r;
+
+        if (u->attachment)
+                return u->attachment->hash == image->hash;
+        input = policy_compile_input(u->policy, u->state, u->state->generation);
+        r = manager_compile(u->name, &input, reterr, &current);
+        return r < 0 ? r : current->hash == image->hash;
+}
+
 static int item_prepare(Change *change, ChangeItem *item, ManagerError *reterr) {
         Manager *m = change->manager;
         Unit *u = item->unit;
@@ -304,9 +317,10 @@ static int item_prepare(Change *change, ChangeItem *item, ManagerError *reterr) 
         r = manager_compile(u->name, &input, reterr, &item->image);
         if (r < 0)
                 return r;
-        if (u->attachment && u->attachment->hash == item->image->hash) {
+        r = unit_has_image(u, item->image, reterr);
+        if (r != 0) {
                 item->image = policy_image_free(item->image);
-                return 0;
+                return MIN(r, 0);
         }
 
         input.generation = change->generation;

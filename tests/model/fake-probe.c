@@ -127,14 +127,16 @@ static const char *first_probe(uint64_t set) {
 static void check_watch(FakeKernel *fake, const FakeWatch *watch, FakeOp op, unsigned hook) {
         uint64_t passes = fake_kernel_passes(fake, watch->cgroup_id);
         uint64_t beyond = passes & ~(watch->before | watch->after);
+        bool mixed = watch->strict && (passes & ~watch->before) && (passes & ~watch->after);
 
-        if (!fake_cgroup_is_there(fake, watch->cgroup_id))
+        /* Where nobody lives any more, nothing has to be held. */
+        if ((!beyond && !mixed) || !fake_cgroup_is_there(fake, watch->cgroup_id))
                 return;
         if (beyond)
                 (void)snprintf(fake->violation, sizeof(fake->violation),
                         "%s of hook %u: %s passes, which neither side allows",
                         fake_op_to_string(op), hook, first_probe(beyond));
-        else if (watch->strict && (passes & ~watch->before) && (passes & ~watch->after))
+        else
                 (void)snprintf(fake->violation, sizeof(fake->violation),
                         "%s of hook %u: %s passes by what was, and %s by what comes",
                         fake_op_to_string(op), hook, first_probe(passes & ~watch->after),

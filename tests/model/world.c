@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -28,6 +29,11 @@ static const char *base_path; /* of the tmpfs that worlds live on */
 static int base_fd = -EBADF;  /* the cgroup that worlds live below */
 static unsigned n_worlds;
 
+/* The processes that live in jobs go from world to world: to end one takes longer than all the rest. That
+ * one was killed, maybe in a child, is in shared memory. */
+static pid_t pool[WORLD_PROCESSES];
+static bool *pool_killed;
+
 /* -- The process around the tests ------------------------------------------------------------------ */
 
 static int skipped(const char *why, int error) {
@@ -40,6 +46,10 @@ static int enter(void) {
                 return skipped("unshare", errno);
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return skipped("private mounts", errno);
+        pool_killed = mmap(
+                NULL, WORLD_PROCESSES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (pool_killed == MAP_FAILED)
+                return skipped("shared memory", errno);
         if (mount("tmpfs", base_path, "tmpfs", 0, "mode=0700," WORLDS_SIZE) < 0)
                 return skipped("mount of a tmpfs", errno);
         return 0;
@@ -181,11 +191,34 @@ World *world_new(void) {
                 fake_kernel_new(w->cgroup_fd, &w->fake) < 0)
                 return world_free(w);
         for (unsigned i = 0; i < WORLD_PROCESSES; i++) {
-                w->processes[i] = start_process();
-                if (w->processes[i] < 0)
+                if (pool[i] <= 0)
+                        pool[i] = start_process();
+                if (pool[i] < 0)
                         return world_free(w);
         }
         return w;
+}
+
+static int move_process(int cgroup_fd, const char *path, pid_t pid) {
+        _cleanup_close_ int fd = openat(cgroup_fd, path, O_WRONLY | O_CLOEXEC);
+        char text[16];
+        int n;
+
+        if (fd < 0)
+                return -errno;
+        n = snprintf(text, sizeof(text), "%d", (int)pid);
+        return write(fd, text, (size_t)n) < 0 ? -errno : 0;
+}
+
+static void bring_home(unsigned i) {
+        if (pool[i] <= 0)
+                return;
+        if (pool_killed[i] || move_process(base_fd, "cgroup.procs", pool[i]) < 0) {
+                (void)kill(pool[i], SIGKILL);
+                (void)waitpid(pool[i], NULL, 0);
+                pool[i] = 0;
+                pool_killed[i] = false;
+        }
 }
 
 /* Everything below a directory, and itself. */
@@ -212,7 +245,7 @@ World *world_free(World *w) {
                 return NULL;
         (void)world_stop(w);
         for (unsigned i = 0; i < WORLD_PROCESSES; i++)
-                world_kill(w, i);
+                bring_home(i);
         (void)close_keep_errno(w->cgroup_fd);
         (void)close_keep_errno(w->dir_fd);
         (void)remove_tree(AT_FDCWD, w->dir);
@@ -284,19 +317,12 @@ int world_create(World *w, const char *name, PolicyDefault verdict, const char *
 
 int world_enter(World *w, unsigned i, const char *name) {
         _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        char pid[16];
-        int n;
 
         if (asprintf(&path, "%s/cgroup.procs", name) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
-        fd = openat(w->cgroup_fd, path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        n = snprintf(pid, sizeof(pid), "%d", (int)w->processes[i]);
-        return write(fd, pid, (size_t)n) < 0 ? -errno : 0;
+        return move_process(w->cgroup_fd, path, pool[i]);
 }
 
 static bool all_seen(World *w) {
@@ -321,12 +347,8 @@ int world_job(
 }
 
 void world_kill(World *w, unsigned i) {
-        if (w->processes[i] <= 0)
-                return;
-        (void)kill(w->processes[i], SIGKILL);
-        /* In a child it is not ours to wait for: that its cgroup is empty, the manager sees. */
-        (void)waitpid(w->processes[i], NULL, 0);
-        w->processes[i] = 0;
+        pool_killed[i] = true;
+        (void)kill(pool[i], SIGKILL);
 }
 
 int world_wait(World *w, bool (*done)(World *w)) {

@@ -18,7 +18,6 @@ typedef struct World {
         int dir_fd;
         char cgroup[64]; /* from the mount, "/..." */
         int cgroup_fd;
-        pid_t processes[WORLD_PROCESSES];
         FakeKernel *fake;
         Kernel *kernel;
         sd_event *event;
