@@ -175,6 +175,11 @@ int manager_add_rule(Manager *m, const char *unit, PolicyVerdict verdict, const 
         if (r < 0)
                 return r;
 
+        /* Before one may go: a rule that takes another's place is a rule of its own, with its own counts. */
+        rule->id = edit_next_id(&edit);
+        if (!rule->id)
+                return -ENOMEM;
+
         /* One text has one verdict in a file of ours: the last word counts. Otherwise an `allow` after a
          * `deny` of the same text would be accepted and do nothing, because a tie is a deny. */
         for (size_t i = 0; i < edit.file->n_rules; i++) {
@@ -191,8 +196,7 @@ int manager_add_rule(Manager *m, const char *unit, PolicyVerdict verdict, const 
                 break;
         }
 
-        rule->id = edit_next_id(&edit);
-        id = rule->id ? strdup(rule->id) : NULL;
+        id = strdup(rule->id);
         if (!id)
                 return -ENOMEM;
         if (comment && *comment) {
