@@ -132,12 +132,6 @@ void change_done(Change *change);
 /* Loads programs of what is in force, if an adoption left us without: the way back of a change. */
 int unit_load_current(Unit *u, ManagerError *reterr) _warn_unused_result_;
 
-/* Policy of a unit in a store, with numbers and counters from the state (NULL: inactive, none). New rules
- * get numbers and slots in the state. */
-int policy_build(Manager *m, Store *store, const char *name, UnitState *state, ManagerError *reterr,
-        Policy **ret) _warn_unused_result_;
-PolicyCompileInput policy_compile_input(
-        const Policy *policy, const UnitState *state, uint64_t generation);
 int manager_compile(const char *name, const PolicyCompileInput *input, ManagerError *reterr,
         PolicyImage **ret) _warn_unused_result_;
 int manager_kernel_error(
@@ -155,6 +149,14 @@ void manager_note_generation(Manager *m);
 /* Makes the hooks of a unit carry what its policy says, whatever they carry now. */
 int unit_converge(Unit *u) _warn_unused_result_;
 int manager_claim_state(Manager *m, UnitState *state) _warn_unused_result_;
+
+/* policy-build.c */
+/* Policy of a unit in a store, with numbers and counters from the state (NULL: inactive, none). New rules
+ * get numbers and slots in the state. */
+int policy_build(Manager *m, Store *store, const char *name, UnitState *state, ManagerError *reterr,
+        Policy **ret) _warn_unused_result_;
+PolicyCompileInput policy_compile_input(
+        const Policy *policy, const UnitState *state, uint64_t generation);
 
 /* manager-job.c */
 void manager_end_job(Manager *m, Unit *u);
