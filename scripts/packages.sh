@@ -69,11 +69,11 @@ packages_unpack_nginx() {
         echo "fetching: nginx (unpacked into $into, not installed)"
         packages_update
         work=$(mktemp -d)
-        # apt downloads as a user of its own, who must be able to write here.
-        chmod 777 "$work"
         (
                 cd "$work"
-                packages_quietly apt-get -q download nginx || exit 1
+                # As root: the user that apt would otherwise download as cannot write here, and nobody but root
+                # may, since what is unpacked here is run as root.
+                packages_quietly apt-get -q -o APT::Sandbox::User=root download nginx || exit 1
                 rm -rf "$into.new"
                 dpkg -x nginx_*.deb "$into.new"
                 rm -rf "$into"
