@@ -213,7 +213,7 @@ static int job_add_rules(Manager *m, PolicyFile *file, const char *name, const c
                         return manager_error_set(reterr,
                                 r == -EOPNOTSUPP ? MANAGER_ERROR_NOT_SUPPORTED
                                                  : MANAGER_ERROR_INVALID_RULE,
-                                "rule '%s': %s", rules[i],
+                                "rule '%.200s': %s", rules[i],
                                 diags.n_diags > 0 ? diags.diags[0].message : "invalid");
                 if (asprintf(&rule->id, "%s.%zu", name, i + 1) < 0) {
                         rule->id = NULL;
@@ -381,8 +381,14 @@ static int new_job_attach(NewJob *job, const PolicyImage *image, ManagerError *r
                                 : "");
         r = cgroup_watch_new(m->event, u->cgroup_fd, on_populated, u, &u->watch);
         if (r < 0)
-                return r;
-        return manager_save_generation(m, u->state->generation);
+                return manager_error_set(reterr, MANAGER_ERROR_KERNEL,
+                        "cannot watch the cgroup %s/%s: %s", m->config.cgroup, u->name,
+                        strerror(-r));
+        r = manager_save_generation(m, u->state->generation);
+        if (r < 0)
+                return manager_error_set(reterr, MANAGER_ERROR_STORE,
+                        "cannot write below %s: %s; no job was made", m->config.dir, strerror(-r));
+        return 0;
 }
 
 /* The unit takes its place in the table; an inactive one of that name makes room. */

@@ -98,12 +98,13 @@ int manager_save_generation(Manager *m, uint64_t generation) {
         if (fd < 0)
                 return -errno;
         r = io_write_all(fd, text, (size_t)n);
+        if (r >= 0 &&
+                renameat(m->config.dir_fd, GENERATION_FILE ".new", m->config.dir_fd,
+                        GENERATION_FILE) < 0)
+                r = -errno;
         if (r < 0)
-                return r;
-        return renameat(m->config.dir_fd, GENERATION_FILE ".new", m->config.dir_fd,
-                       GENERATION_FILE) < 0
-                ? -errno
-                : 0;
+                (void)unlinkat(m->config.dir_fd, GENERATION_FILE ".new", 0);
+        return r;
 }
 
 static void manager_load_generation(Manager *m) {

@@ -24,6 +24,25 @@ _unused_ static int setup_started(void **state) {
         return world_setup(state) < 0 || world_start(*state) < 0 ? -1 : 0;
 }
 
+/* strcmp with a message one can read: the first line that differs. */
+_unused_ static void assert_same(
+        const char *before, const char *after, const char *what, unsigned n) {
+        const char *a = before, *b = after;
+
+        while (*a && *a == *b) {
+                a++;
+                b++;
+        }
+        if (*a == *b)
+                return;
+        while (a > before && a[-1] != '\n') {
+                a--;
+                b--;
+        }
+        fail_msg("%s %u: was '%.*s', is '%.*s'", what, n, (int)strcspn(a, "\n"), a,
+                (int)strcspn(b, "\n"), b);
+}
+
 _unused_ static void assert_in_order(World *w) {
         _cleanup_free_ char *wrong = world_audit(w);
 

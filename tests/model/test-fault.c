@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The kernel refuses the n-th call, for every n of every request: nothing has changed, and it is told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+#include "checks.h"
 #include "requests.h"
-#include "util/macro.h"
-#include "util/strv.h"
 
 static World *prepared(const Request *request) {
         World *w = world_new();
@@ -20,29 +12,11 @@ static World *prepared(const Request *request) {
         return w;
 }
 
-static void assert_in_order(World *w, const char *when, unsigned n) {
+static void assert_order(World *w, const char *when, unsigned n) {
         _cleanup_free_ char *wrong = world_audit(w);
 
         if (wrong)
                 fail_msg("%s, call %u: %s", when, n, wrong);
-}
-
-/* strcmp with a message one can read: the first line that differs. */
-static void assert_same(const char *before, const char *after, const char *what, unsigned n) {
-        const char *a = before, *b = after;
-
-        while (*a && *a == *b) {
-                a++;
-                b++;
-        }
-        if (*a == *b)
-                return;
-        while (a > before && a[-1] != '\n') {
-                a--;
-                b--;
-        }
-        fail_msg("call %u: %s: was '%.*s', is '%.*s'", n, what, (int)strcspn(a, "\n"), a,
-                (int)strcspn(b, "\n"), b);
 }
 
 static void assert_effect(World *w, const RequestEffect *effect, unsigned n) {
@@ -71,7 +45,7 @@ static bool fail_nth(const Request *request, const RequestEffect *effect, unsign
 
         files = world_files(w, request->files_except);
         force = world_in_force(w);
-        assert_in_order(w, "prepared", n);
+        assert_order(w, "prepared", n);
         request_watch(w, effect, /* strict= */ true);
         fake_kernel_fail(w->fake, FAKE_OP_ANY, n, error);
         r = request->run(w, &e);
@@ -84,10 +58,10 @@ static bool fail_nth(const Request *request, const RequestEffect *effect, unsign
                                 fake_op_to_string(op), r);
                 assert_int_equal(e.kind, MANAGER_ERROR_KERNEL);
                 force_after = world_in_force(w);
-                assert_same(force, force_after, "in force", n);
+                assert_same(force, force_after, "in force, call", n);
                 files_after = world_files(w, request->files_except);
-                assert_same(files, files_after, "on disk", n);
-                assert_in_order(w, fake_op_to_string(op), n);
+                assert_same(files, files_after, "on disk, call", n);
+                assert_order(w, fake_op_to_string(op), n);
                 r = request->run(w, &e);
         } else if (failed && !may_be_ignored(op) && !request->ends_job)
                 fail_msg("call %u (%s) failed and nobody said so", n, fake_op_to_string(op));
@@ -95,7 +69,7 @@ static bool fail_nth(const Request *request, const RequestEffect *effect, unsign
                 fail_msg("call %u: without a fault: %d %s", n, r, strempty(e.message));
         fake_kernel_unwatch(w->fake);
         assert_effect(w, effect, n);
-        assert_in_order(w, "done", n);
+        assert_order(w, "done", n);
         world_free(w);
         return failed;
 }

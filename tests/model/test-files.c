@@ -227,7 +227,7 @@ static void test_reload_of_the_same(void **state) {
         assert_int_equal(fake_kernel_n_calls(w->fake, FAKE_PROGS_LOAD), 0);
         assert_int_equal(fake_kernel_n_calls(w->fake, FAKE_LINK_UPDATE), 0);
         after = world_in_force(w);
-        assert_string_equal(before, after);
+        assert_same(before, after, "in force", 0);
 }
 
 /* Apply names its files so that none of a person's is hit, and a dry run changes nothing. */
@@ -248,10 +248,10 @@ static void test_apply(void **state) {
         assert_non_null(strstr(diff, "\"added\":[\"allow out icmp\"]"));
         assert_non_null(strstr(diff, "\"change\":\"loosen\""));
         after = world_in_force(w);
-        assert_string_equal(before, after);
+        assert_same(before, after, "in force", 0);
         free(after);
         after = world_files(w, NULL);
-        assert_string_equal(files, after);
+        assert_same(files, after, "on disk", 0);
 
         free(diff);
         diff = NULL;

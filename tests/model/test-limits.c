@@ -21,8 +21,8 @@ static Before remember(World *w) {
 static void assert_unchanged(World *w, Before *before) {
         _cleanup_free_ char *force = world_in_force(w), *files = world_files(w, NULL);
 
-        assert_string_equal(before->force, force);
-        assert_string_equal(before->files, files);
+        assert_same(before->force, force, "in force", 0);
+        assert_same(before->files, files, "on disk", 0);
         assert_int_equal(slots_n_free(w->manager->counters), before->n_counters);
         assert_int_equal(slots_n_free(w->manager->subjects), before->n_subjects);
         free(before->force);

@@ -129,9 +129,9 @@ static void test_nonsense_is_refused(void **state) {
                 assert_null(id);
         }
         after = world_in_force(w);
-        assert_string_equal(before, after);
+        assert_same(before, after, "in force", 0);
         files_after = world_files(w, NULL);
-        assert_string_equal(files, files_after);
+        assert_same(files, files_after, "on disk", 0);
 }
 
 static void test_names_of_jobs(void **state) {

@@ -175,6 +175,10 @@ static pid_t start_process(void) {
 }
 
 World *world_new(void) {
+        return world_new_mounted(NULL);
+}
+
+World *world_new_mounted(const char *options) {
         World *w = calloc(1, sizeof(*w));
         char name[16];
 
@@ -186,6 +190,11 @@ World *world_new(void) {
         (void)snprintf(w->cgroup, sizeof(w->cgroup), "/%s", name);
         if (mkdir(w->dir, 0700) < 0)
                 return world_free(w);
+        if (options) {
+                if (mount("tmpfs", w->dir, "tmpfs", 0, options) < 0)
+                        return world_free(w);
+                w->mounted = true;
+        }
         w->dir_fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (w->dir_fd < 0 || cgroup_create(base_fd, name, true, &w->cgroup_fd) < 0 ||
                 fake_kernel_new(w->cgroup_fd, &w->fake) < 0)
@@ -248,6 +257,8 @@ World *world_free(World *w) {
                 bring_home(i);
         (void)close_keep_errno(w->cgroup_fd);
         (void)close_keep_errno(w->dir_fd);
+        if (w->mounted)
+                (void)umount(w->dir);
         (void)remove_tree(AT_FDCWD, w->dir);
         if (cgroup_remove(base_fd, w->cgroup + 1) < 0)
                 fprintf(stderr, "cgroup %s stays\n", w->cgroup);

@@ -18,6 +18,7 @@ typedef struct World {
         int dir_fd;
         char cgroup[64]; /* from the mount, "/..." */
         int cgroup_fd;
+        bool mounted;
         FakeKernel *fake;
         Kernel *kernel;
         sd_event *event;
@@ -32,6 +33,8 @@ int world_main(int (*tests)(void));
 int world_setup(void **state);
 int world_teardown(void **state);
 World *world_new(void);
+/* On a tmpfs of its own, with these options of mount(8). */
+World *world_new_mounted(const char *options);
 World *world_free(World *w);
 
 int world_start(World *w);
