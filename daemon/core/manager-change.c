@@ -315,7 +315,7 @@ int manager_set_profile(Manager *m, const char *unit, const char *profile, Manag
                 return r;
         if (*profile && !store_profile(m->store, profile))
                 return manager_error_set(reterr, MANAGER_ERROR_NO_SUCH_PROFILE,
-                        "no profile '%s'; 'cgpolicyctl profile' lists them", profile);
+                        "no profile '%.200s'; 'cgpolicyctl profile' lists them", profile);
         free(edit.file->profile);
         edit.file->profile = *profile ? strdup(profile) : NULL;
         if (*profile && !edit.file->profile)
@@ -396,7 +396,7 @@ static int apply_name(const char *name, ManagerError *reterr, char **ret) {
                 strspn(name,
                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-") != n)
                 return manager_error_set(reterr, MANAGER_ERROR_INVALID_NAME,
-                        "'%s' cannot name a policy file; use letters, digits and any of . _ @ -, and end it "
+                        "'%.200s' cannot name a policy file; use letters, digits and any of . _ @ -, and end it "
                         "with .json",
                         name);
         if (asprintf(&s, "%s%s", startswith(name, APPLY_FILE_PREFIX) ? "" : APPLY_FILE_PREFIX,
@@ -661,7 +661,7 @@ int manager_detach(Manager *m, const char *unit, ManagerError *reterr, uint64_t 
         if (r < 0)
                 return r;
         if (!*unit)
-                manager_drop_dying(m);
+                manager_drop_dying(m, /* all= */ true);
         m->generation = generation;
         manager_note_generation(m);
         *ret_generation = m->generation;

@@ -146,6 +146,9 @@ bool manager_retire_rules(Manager *m, const UnitState *old, UnitState *state);
 
 int manager_save_generation(Manager *m, uint64_t generation) _warn_unused_result_;
 void manager_note_generation(Manager *m);
+void manager_load_generation(Manager *m);
+
+/* manager-start.c */
 /* Makes the hooks of a unit carry what its policy says, whatever they carry now. */
 int unit_converge(Unit *u) _warn_unused_result_;
 int manager_claim_state(Manager *m, UnitState *state) _warn_unused_result_;
@@ -163,7 +166,8 @@ void manager_end_job(Manager *m, Unit *u);
 int manager_watch_job(Manager *m, Unit *u) _warn_unused_result_;
 int manager_add_dying(Manager *m, Attachment **attachment);
 void manager_sweep(Manager *m);
-void manager_drop_dying(Manager *m);
+/* Lets go of hooks that only linger; all: also of those of processes that no job is known for. */
+void manager_drop_dying(Manager *m, bool all);
 
 /* manager-events.c */
 void manager_flush_denials(Manager *m, bool missed);

@@ -78,9 +78,10 @@ int manager_add_dying(Manager *m, Attachment **attachment) {
         return 0;
 }
 
-void manager_drop_dying(Manager *m) {
+void manager_drop_dying(Manager *m, bool all) {
         for (size_t i = m->n_dying; i-- > 0;)
-                manager_remove_dying(m, i);
+                if (all || !m->dying[i]->has_processes)
+                        manager_remove_dying(m, i);
         manager_sweep(m);
 }
 
