@@ -12,8 +12,6 @@
 #include "util/strv.h"
 
 #define GENERATION_FILE "generation"
-#define LOG_NAME        "log"
-#define LOG_SIZE_MAX    (8ULL * 1024 * 1024)
 
 int manager_new(sd_event *event, Kernel *kernel, const ManagerConfig *config, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
