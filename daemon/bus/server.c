@@ -67,14 +67,14 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return 0;
 }
 
-/* A peer that lets BUS_QUEUE_MAX messages wait is cut off: it would cost ever more memory, and what it missed
- * it can ask for. Not at once, for a handler of it may be running. */
-static bool connection_keeps_up(BusConnection *c) {
+/* A peer that lets so many messages wait is cut off: it would cost ever more memory, and what it missed it can
+ * ask for. Not at once, for a handler of it may be running. */
+static bool connection_keeps_up(BusConnection *c, uint64_t n_max) {
         uint64_t n_waiting = 0;
 
         if (c->doomed)
                 return false;
-        if (sd_bus_get_n_queued_write(c->bus, &n_waiting) < 0 || n_waiting <= BUS_QUEUE_MAX)
+        if (sd_bus_get_n_queued_write(c->bus, &n_waiting) < 0 || n_waiting <= n_max)
                 return true;
         log_notice("Closing a connection whose peer does not read");
         c->doomed = true;
@@ -82,9 +82,9 @@ static bool connection_keeps_up(BusConnection *c) {
         return false;
 }
 
-/* Also one that asks and asks: what it is owed are messages, too. */
+/* Also one that asks and asks: what it is owed are messages, too, and larger ones than any signal. */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return connection_keeps_up(userdata) ? 0 : 1;
+        return connection_keeps_up(userdata, BUS_ANSWERS_MAX) ? 0 : 1;
 }
 
 static int connection_add_objects(BusConnection *c) {
@@ -247,7 +247,7 @@ static int on_reap(sd_event_source *s, void *userdata) {
 /* -- Signals ---------------------------------------------------------------------------------------- */
 
 static bool connection_wants_signals(BusConnection *c) {
-        return sd_bus_is_ready(c->bus) > 0 && connection_keeps_up(c);
+        return sd_bus_is_ready(c->bus) > 0 && connection_keeps_up(c, BUS_QUEUE_MAX);
 }
 
 static void server_broadcast(BusServer *server,

@@ -5,7 +5,8 @@
  * bus work on it.
  *
  * Only root and the daemon's own uid are let in, by the credentials of the socket. The number of
- * connections is bounded, and one whose peer does not read is closed when BUS_QUEUE_MAX messages wait.
+ * connections is bounded, and one whose peer does not read is closed: at the next signal when BUS_QUEUE_MAX messages
+ * wait, at its next call when BUS_ANSWERS_MAX do. What the socket itself holds (8 MiB) comes before that.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 
 #define BUS_CONNECTIONS_MAX 256U
 #define BUS_QUEUE_MAX       1024U
+#define BUS_ANSWERS_MAX     64U
 
 typedef struct BusServer BusServer;
 
