@@ -235,8 +235,8 @@ int manager_find_unit(Manager *m, const char *name, ManagerError *reterr, Unit *
         for (size_t i = 0; i < m->n_units; i++)
                 names[i] = m->units[i]->name;
         near = policy_did_you_mean(name, names);
-        return manager_error_set(reterr, MANAGER_ERROR_NO_SUCH_UNIT, "no subject '%s'%s%s%s", name,
-                near ? " (did you mean '" : "", strempty(near), near ? "'?)" : "");
+        return manager_error_set(reterr, MANAGER_ERROR_NO_SUCH_UNIT, "no subject '%.200s'%s%s%s",
+                name, near ? " (did you mean '" : "", strempty(near), near ? "'?)" : "");
 }
 
 int manager_add_unit(Manager *m, Unit **unit) {
