@@ -448,5 +448,9 @@ int manager_start(Manager *m) {
         if (r < 0)
                 return r;
         manager_sweep(m);
-        return manager_save_generation(m, m->generation);
+        /* On a full disk a daemon that serves is better than none. The states have the number, too. */
+        r = manager_save_generation(m, m->generation);
+        if (r < 0)
+                log_warning_errno(r, "Cannot write the generation, ignoring: %m");
+        return 0;
 }
