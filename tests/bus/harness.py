@@ -24,7 +24,6 @@ import traceback
 from dbus_peer import Peer
 from waiting import WAIT, Hang, Lines, check, equal, wait_exit, wait_readable
 
-__all__ = ["WAIT", "Hang", "Lines", "check", "equal", "wait_exit", "wait_readable"]
 DAEMON = os.path.abspath(os.environ["CGPOLICYD"])
 COMMAND = os.path.abspath(os.environ["CGPOLICYCTL"])
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -213,7 +212,7 @@ class Daemon:
     def show_stderr(self):
         with contextlib.suppress(FileNotFoundError):
             for line in self.stderr().splitlines()[-30:]:
-                print(f"#   daemon: {line}", flush=True)
+                print(f"#   daemon: {line[:1000]}", flush=True)
 
     def kill(self):
         self.process.kill()
@@ -554,7 +553,7 @@ def main(module):
         except Exception:  # whatever it was, the case failed
             failed += 1
             print(f"not ok {n} - {name}")
-            print("".join("#   " + line + "\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
+            print("".join(f"#   {line[:1000]}\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
     left = []
     try:
         _Shared.end()
