@@ -175,6 +175,11 @@ static void json_putp(json_object **o) {
                 json_object_put(*o);
 }
 
+static void json_tokener_freep(json_tokener **tokener) {
+        if (*tokener)
+                json_tokener_free(*tokener);
+}
+
 static int json_add(json_object *o, const char *key, json_object *value) {
         if (!value)
                 return -ENOMEM;
@@ -256,6 +261,9 @@ int unit_state_save(const UnitState *state, int dir_fd) {
         text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
         if (!text)
                 return -ENOMEM;
+        /* More would not be read back. */
+        if (strlen(text) > UNIT_STATE_SIZE_MAX)
+                return -EFBIG;
 
         /* One writer (the daemon holds its lock), so a fixed name will do; it is overwritten next time. */
         if (asprintf(&temp, ".%s.new", state->name) < 0)
@@ -337,6 +345,11 @@ static int unit_state_from_json(UnitState *state, json_object *o) {
         r = json_get_number(o, "version", UNIT_STATE_VERSION, &number);
         if (r < 0 || number != UNIT_STATE_VERSION)
                 return -EBADMSG;
+        /* A file that somebody copied would take its subject's number. */
+        if (!json_object_object_get_ex(o, "name", &value) ||
+                !json_object_is_type(value, json_type_string) ||
+                !streq(json_object_get_string(value), state->name))
+                return -EBADMSG;
         for (size_t i = 0; i < ELEMENTSOF(unit_state_fields); i++) {
                 r = json_get_number(o, unit_state_fields[i].key, unit_state_fields[i].max, &number);
                 if (r < 0)
@@ -351,11 +364,12 @@ static int unit_state_from_json(UnitState *state, json_object *o) {
                 json_object_array_length(value) != UNIT_STATE_RESERVED)
                 return -EBADMSG;
         for (size_t i = 1; i < UNIT_STATE_RESERVED; i++) {
-                int64_t slot = json_object_get_int64(json_object_array_get_idx(value, i));
+                json_object *slot = json_object_array_get_idx(value, i);
 
-                if (slot <= 0 || slot >= CGP_MAX_COUNTERS)
+                if (!json_object_is_type(slot, json_type_int) || json_object_get_int64(slot) <= 0 ||
+                        json_object_get_int64(slot) >= CGP_MAX_COUNTERS)
                         return -EBADMSG;
-                state->reserved[i] = (uint32_t)slot;
+                state->reserved[i] = (uint32_t)json_object_get_int64(slot);
         }
 
         if (!json_object_object_get_ex(o, "rules", &value) ||
@@ -366,6 +380,21 @@ static int unit_state_from_json(UnitState *state, json_object *o) {
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+/* All of the text is one value. */
+static int json_parse(const char *text, json_object **ret) {
+        _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new();
+        json_object *o;
+
+        if (!tokener)
+                return -ENOMEM;
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+        o = json_tokener_parse_ex(tokener, text, (int)strlen(text));
+        if (!o)
+                return -EBADMSG;
+        *ret = o;
         return 0;
 }
 
@@ -381,9 +410,9 @@ int unit_state_load(int dir_fd, const char *name, UnitState **ret) {
         r = unit_state_new(name, &state);
         if (r < 0)
                 return r;
-        o = json_tokener_parse(text);
-        if (!o)
-                return -EBADMSG;
+        r = json_parse(text, &o);
+        if (r < 0)
+                return r;
         r = unit_state_from_json(state, o);
         if (r < 0)
                 return r;
