@@ -158,7 +158,8 @@ class Daemon:
     """A daemon on a directory of its own. Ends with the block, with all that it made, and is then asked
     what it left."""
 
-    def __init__(self, directory=None, arguments=()):
+    def __init__(self, directory=None, arguments=(), environment=None):
+        self.environment = environment or {}
         self.parent = new_folder()
         self.dir = directory or os.path.join(self.parent, "d")
         self.arguments = arguments
@@ -184,7 +185,7 @@ class Daemon:
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(
                 [DAEMON, "--private", self.dir, *self.arguments],
-                env={**os.environ, "NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()},
+                env={**os.environ, **self.environment, "NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()},
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, preexec_fn=die_with_parent,
             )
         return notify
@@ -306,7 +307,12 @@ class Daemon:
     def __exit__(self, kind, *_):
         left = ["everything"]
         try:
-            left = self.clean()
+            if kind and issubclass(kind, SystemExit):
+                # Interrupted, and soon killed: by force, which is quick.
+                self.end_jobs()
+                self.force()
+            else:
+                left = self.clean()
         finally:
             if kind or left:
                 self.show_stderr()
