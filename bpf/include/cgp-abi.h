@@ -13,38 +13,47 @@
 
 #include <linux/types.h>
 
-#define CGP_ABI_VERSION 1
+#define CGP_ABI_VERSION 2
 
 /* Hooks, in the order in which they are attached and in which a change that tightens is published:
  * who made a socket must be known before its first packet, and a refusal by errno must come before a
  * silent drop. A change that loosens goes the other way round. */
 #define CGP_HOOK_SOCK_CREATE 0
 #define CGP_HOOK_SOCK_OPS    1
-#define CGP_HOOK_CONNECT4    2
-#define CGP_HOOK_CONNECT6    3
-#define CGP_HOOK_SENDMSG4    4
-#define CGP_HOOK_SENDMSG6    5
-#define CGP_HOOK_EGRESS      6
-#define CGP_HOOK_INGRESS     7
-#define CGP_N_HOOKS          8
+#define CGP_HOOK_BIND4       2
+#define CGP_HOOK_BIND6       3
+#define CGP_HOOK_POST_BIND4  4
+#define CGP_HOOK_POST_BIND6  5
+#define CGP_HOOK_CONNECT4    6
+#define CGP_HOOK_CONNECT6    7
+#define CGP_HOOK_SENDMSG4    8
+#define CGP_HOOK_SENDMSG6    9
+#define CGP_HOOK_EGRESS      10
+#define CGP_HOOK_INGRESS     11
+#define CGP_N_HOOKS          12
 
-/* Direction of a conversation: who opened it. Values of cgp_event.direction and of rules. */
-#define CGP_DIR_OUT 0
-#define CGP_DIR_IN  1
+/* Direction of a conversation: who opened it; or the binding of a local port. Values of
+ * cgp_event.direction and of rules. */
+#define CGP_DIR_OUT  0
+#define CGP_DIR_IN   1
+#define CGP_DIR_BIND 2
 
 /* What is remembered of a conversation. 0 must stay "nobody saw it". */
 #define CGP_OPENER_UNKNOWN      0
 #define CGP_OPENER_OUT          1
 #define CGP_OPENER_IN           2
 #define CGP_OPENER_IN_MULTICAST 3 /* the opening packet was sent to a multicast address of ours */
+#define CGP_OPENER_IN_BROADCAST 4 /* likewise, to a broadcast address */
 
 /* Views: one classifier each. OUT: remote address and remote port. IN: remote address and local port.
- * IN_MULTICAST: as IN, for packets whose destination is a multicast address (there "from multicast"
- * holds). */
+ * IN_MULTICAST, IN_BROADCAST: as IN, for packets whose destination is a multicast or broadcast address
+ * (there "from multicast", "from broadcast" hold). BIND: local address and local port. */
 #define CGP_VIEW_OUT          0
 #define CGP_VIEW_IN           1
 #define CGP_VIEW_IN_MULTICAST 2
-#define CGP_N_VIEWS           3
+#define CGP_VIEW_IN_BROADCAST 3
+#define CGP_VIEW_BIND         4
+#define CGP_N_VIEWS           5
 
 /* Verdict actions. 0 is no verdict: what reads it fails closed. */
 #define CGP_ACTION_NONE  0
@@ -57,12 +66,15 @@
 #define CGP_MODE_AUDIT   2
 #define CGP_MODE_OFF     3
 
-/* cgp_config.features: what the policy can do at all; the verifier deletes code for what is absent. */
+/* cgp_config.features: what the policy can do at all; code for what is absent is passed over. */
 #define CGP_FEATURE_OPEN \
-        (1U << 0) /* no verdict of any view denies: nothing to look up or remember */
+        (1U << 0) /* no verdict of any packet view denies: nothing to look up or remember */
 #define CGP_FEATURE_NEVER_OUT (1U << 1) /* view OUT has a NEVER: in-conversations must ask it too */
-#define CGP_FEATURE_NEVER_IN \
-        (1U << 2) /* views IN/IN_MULTICAST have a NEVER: out-conversations ask too */
+#define CGP_FEATURE_NEVER_IN  (1U << 2) /* some IN view has a NEVER: out-conversations ask it too */
+#define CGP_FEATURE_BIND      (1U << 3) /* view BIND denies something */
+#define CGP_FEATURE_PLACE \
+        (1U << 4) /* verdicts depend on the interface or network namespace: n_places > 1 */
+#define CGP_FEATURE_SETS (1U << 5) /* some view asks the set map in set_slot */
 
 /* Rule numbers: stable within a subject for as long as the rule exists. Below CGP_RULE_FIRST they are
  * reserved for what no written rule decides. */
@@ -73,32 +85,68 @@
 #define CGP_RULE_UNPARSABLE_IN  4 /* ingress packet, likewise */
 #define CGP_RULE_CONTROL        5 /* built in: neighbour discovery, MLD, ICMP errors of the kernel */
 #define CGP_RULE_BROKEN         6 /* a table look-up missed: fails closed */
+#define CGP_RULE_DEFAULT_BIND   7
 #define CGP_RULE_FIRST          16
-#define CGP_MAX_RULES           4096 /* rule numbers are < CGP_RULE_FIRST + CGP_MAX_RULES */
+#define CGP_MAX_RULES           16000 /* rule numbers are < CGP_RULE_FIRST + CGP_MAX_RULES */
 
 #define CGP_MAX_SUBJECTS 4096 /* subject numbers are 1..CGP_MAX_SUBJECTS-1 */
 #define CGP_MAX_COUNTERS \
         65536 /* slots of the counter map, shared by all subjects; slot 0 is unused */
 
-/* Classifier tables: one array map of one element that user space fills by mmap before the programs
- * are loaded. Layout, every part 8-byte aligned, offsets in bytes from the start:
- *   verdicts  n_verdicts * struct cgp_verdict
- *   nodes     n_nodes * 256 * __u16
- *   matrix    n_cells * __u16
+/* An image is two array maps of one element each. cgp_image: struct cgp_config, and at config.verdicts
+ * n_verdicts * struct cgp_verdict. It names subject, counters and generation and so belongs to one subject.
+ * cgp_tables: what does not, so that equal tables can be shared. Layout, every part 8-byte aligned:
+ *   nodes     at 0             n_nodes * 256 * __u16
+ *   paths     at config.paths  n_paths * struct cgp_path
+ *   cells     at config.cells  n_cells * __u16
  *
- * A walk starts from a root, which is an entry. An entry with CGP_ENTRY_LEAF set holds a class (15 bits);
- * without it a node number: the next key byte selects one of the node's 256 entries. Leaves are pushed, so
- * a walk ends at a leaf at the latest after the last key byte:
- *   IPv4: view.root4, 4 bytes; IPv6: view.root6, 16 bytes -> address class
- *   protocol and port: view.root_proto, 3 bytes (protocol, port high, port low) -> port class; the port
- *   is 0 for protocols that have none.
- * matrix[view.matrix + address_class * view.n_port_classes + port_class] is a verdict index. */
+ * Tries. A walk consumes a 64-bit key from its most significant bit on, starting from an entry:
+ *   CGP_ENTRY_LEAF set   the walk ends with this value (15 bits)
+ *   CGP_ENTRY_PATH set   a path: where the key's masked bits are the value, goes on with `hit` and the key shifted
+ *                        left by `shift` bits; else with `miss` and the key as it is
+ *   else                 a node: takes the key's first byte off and goes on with that one of its 256 entries
+ * A walk that has not ended after CGP_WALK_MAX steps is broken. Keys:
+ *   IPv4     view.root4; the address, left-aligned
+ *   IPv6     view.root6; the first 64 bits of the address; its leaf has the low bit clear: value >> 1 is the
+ *            row; low bit set: value >> 1 is the cell that holds the entry at which the walk of the last
+ *            64 bits begins, whose leaf is the row
+ *   service  protocol << 56 | port << 40; the port is 0 for protocols that have none
+ *
+ * From row to verdict, all indices into cells:
+ *   with CGP_FEATURE_SETS and n_set_classes > 1: the address is looked up in the set map, which gives a
+ *   combination of sets; k = cells[view.set_classes + combination];
+ *   row = cells[view.pairs + row * n_set_classes + k].
+ *   place (0 unless CGP_FEATURE_PLACE), see below: line = place * n_rows + row.
+ *   CGP_LAYOUT_MATRIX    column = leaf of the service walk from view.root_service;
+ *                        verdict = cells[view.matrix + line * n_columns + column]
+ *   CGP_LAYOUT_LINES     verdict = leaf of the service walk from entry cells[view.matrix + line]
+ */
 #define CGP_ENTRY_LEAF     0x8000U
-#define CGP_ENTRY_MASK     0x7fffU
-#define CGP_MAX_NODES      32768
-#define CGP_MAX_CELLS      (4U * 1024 * 1024)
+#define CGP_ENTRY_PATH     0x4000U
+#define CGP_LEAF_MASK      0x7fffU
+#define CGP_INDEX_MASK     0x3fffU /* of a node or path */
+#define CGP_WALK_MAX       12U     /* steps within one key */
+#define CGP_MAX_NODES      16384
+#define CGP_MAX_PATHS      16384
+#define CGP_MAX_CELLS      (8U * 1024 * 1024)
 #define CGP_MAX_VERDICTS   16384
-#define CGP_MAX_TABLE_SIZE (32U * 1024 * 1024)
+#define CGP_MAX_TABLE_SIZE (16U * 1024 * 1024)
+
+#define CGP_LAYOUT_MATRIX 0
+#define CGP_LAYOUT_LINES  1
+
+/* Tables and verdicts up to these sizes go into an instance that was loaded ahead. */
+#define CGP_SMALL_IMAGE_SIZE 4096U
+#define CGP_SMALL_TABLE_SIZE 16384U
+
+struct cgp_path {
+        __u64 mask;
+        __u64 value;
+        __u16 hit;
+        __u16 miss;
+        __u16 shift; /* 0-63 */
+        __u16 _pad;
+};
 
 struct cgp_verdict {
         __u32 counter; /* slot in the counter map */
@@ -108,32 +156,82 @@ struct cgp_verdict {
 };
 
 struct cgp_view {
-        __u32 root4;
-        __u32 root6;
-        __u32 root_proto;
-        __u32 matrix; /* index of this view's first cell */
-        __u32 n_address_classes;
-        __u32 n_port_classes;
+        __u16 root4;
+        __u16 root6;
+        __u16 root_service;
+        __u16 layout; /* CGP_LAYOUT_* */
+        __u32 matrix;
+        __u32 n_rows;
+        __u32 n_columns;
+        __u32 set_classes;
+        __u32 n_set_classes; /* 0 or 1: the view asks no sets */
+        __u32 pairs;
+        __u32 n_trie_rows; /* rows that the address walks give; without sets n_rows */
+        __u32 _pad;
 };
 
-/* Frozen read-only data of a program instance. */
+/* A place: where a packet is, as far as rules with `via` and `lan` care. Each is one layer of the matrix.
+ *   0 ELSEWHERE  another network namespace than the host's, an interface that the image does not know, or
+ *                one that nothing is known of: the strictest
+ *   1 UNDECIDED  in the host's, interface not chosen yet: for system calls, which refuse only what every
+ *                interface would
+ *   2..          the interface's id in the map cgp_interfaces, plus CGP_PLACE_FIRST
+ * The host's network namespace is the one whose cookie is config.host_netns. */
+#define CGP_PLACE_ELSEWHERE 0
+#define CGP_PLACE_UNDECIDED 1
+#define CGP_PLACE_FIRST     2
+#define CGP_MAX_PLACES      64
+
+/* Map cgp_interfaces: interface index -> which combination of the names in rules it has, under two versions of
+ * the numbering, so that images of both can be in force while it changes. Neither version is the image's:
+ * ELSEWHERE. */
+struct cgp_interface {
+        __u32 version[2]; /* 0: none */
+        __u32 id[2];
+};
+
+/* The data of a program instance. Written before the first of its programs is attached, and not again while
+ * one is. */
 struct cgp_config {
         __u32 abi_version;
         __u32 subject;
         __u64 generation;
-        __u32 features; /* CGP_FEATURE_* */
-        __u32 mode;     /* CGP_MODE_* */
+        __u64 host_netns; /* cookie; 0: unknown, everything is elsewhere */
+        __u32 features;   /* CGP_FEATURE_* */
+        __u32 mode;       /* CGP_MODE_* */
+        __u32 refusal; /* errno of a refused system call, where the kernel lets us choose; 0: EPERM */
         __u32 n_verdicts;
+        __u32 verdicts; /* byte offset in cgp_image */
         __u32 n_nodes;
+        __u32 n_paths;
+        __u32 paths; /* byte offset in cgp_tables */
         __u32 n_cells;
-        __u32 nodes;  /* byte offset */
-        __u32 matrix; /* byte offset */
+        __u32 cells; /* byte offset in cgp_tables */
         __u32 table_size;
+        __u32 n_places;
+        __u32 interfaces_version; /* of the numbering that places mean */
+        __u32 set_slot;           /* element of cgp_sets */
+        __u64 set_hash;           /* what that set map must say of itself */
         struct cgp_view view[CGP_N_VIEWS];
         struct cgp_verdict unparsable_out;
         struct cgp_verdict unparsable_in;
         struct cgp_verdict control; /* the built-in rule's counter; always ALLOW */
         struct cgp_verdict broken;  /* always DENY */
+};
+
+/* A set map: all named lists at once, address -> which lists hold it, each with its longest prefix. An array
+ * of pages; an element of the array of maps cgp_sets. Page 0 begins with struct cgp_set_header. The
+ * combination 0 is "in no list". Layout of the rest: bpf/set.bpf.h. */
+#define CGP_SET_PAGE_SIZE        4096U
+#define CGP_MAX_SET_SLOTS        16
+#define CGP_MAX_SET_COMBINATIONS 65535
+
+struct cgp_set_header {
+        __u32 abi_version;
+        __u32 n_pages;
+        __u64 hash; /* over everything behind this member, and what combinations mean; never 0 */
+        __u32 n_combinations;
+        __u32 param[11]; /* as set.bpf.h has it */
 };
 
 /* One element per CPU of map cgp_counters. A packet counts in exactly one member group. */
@@ -183,7 +281,9 @@ struct cgp_flow {
 
 /* An event record, the payload of a perf sample. */
 #define CGP_EVENT_DENIED 1 /* blocked */
-#define CGP_EVENT_WOULD  2 /* mode audit: would have been blocked */
+#define CGP_EVENT_WOULD \
+        2 /* would have been blocked: mode audit, or the kernel has no way to refuse (listen()
+                            * without bind()) */
 
 struct cgp_event {
         __u16 version; /* CGP_ABI_VERSION */
@@ -265,5 +365,8 @@ struct cgp_record {
  * programs that read it), so nothing on the wire can set this mark. */
 #define CGP_DRY_RUN \
         0x43475059U /* cb[0] in: judge only, count and report nothing, remember nothing */
-/* cb[1] in: CGP_OPENER_* to assume for the conversation; UNKNOWN: the packet opens it.
- * cb[2] out: rule number; cb[3] out: action. */
+/* cb[1] in: CGP_OPENER_* to assume for the conversation (UNKNOWN: the packet opens it), and CGP_DRY_*.
+ * cb[2] in: interface index to assume. Out: rule number. cb[3] out: action. */
+#define CGP_DRY_OPENER_MASK 0xffU
+#define CGP_DRY_HOST_NETNS  (1U << 8) /* the socket is in the host's network namespace */
+#define CGP_DRY_BROADCAST   (1U << 9) /* received as a link-layer broadcast */

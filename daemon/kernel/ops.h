@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "cgp-abi.h"
+#include "policy/host.h"
 #include "policy/image.h"
 
 typedef struct Kernel Kernel;
@@ -51,17 +52,47 @@ typedef struct KernelDryRun {
         const void *packet; /* from the network header on */
         size_t size;
         uint32_t opener; /* CGP_OPENER_* to assume */
+        uint32_t ifindex;
+        bool host_netns; /* the socket is in the host's network namespace */
+        bool broadcast;  /* received as a link-layer broadcast */
         bool passes;     /* out: the program's verdict */
         uint32_t rule;   /* out: rule number */
         uint32_t action; /* out: CGP_ACTION_* */
 } KernelDryRun;
 
+/* What interface an index is, for cgp_interfaces. */
+typedef struct KernelInterface {
+        uint32_t ifindex;
+        struct cgp_interface interface;
+} KernelInterface;
+
+/* An IP socket and what the programs remember of it. */
+typedef struct KernelSocket {
+        uint64_t cookie;
+        uint64_t cgroup_id; /* where it was made */
+        uint64_t netns;     /* cookie; 0: unknown */
+        uint8_t family;     /* AF_INET, AF_INET6 */
+        uint8_t protocol;   /* TCP or UDP */
+        uint8_t state;      /* TCP_ESTABLISHED.. of <netinet/tcp.h>, also for UDP */
+        uint8_t opener;     /* CGP_OPENER_* */
+        bool created;       /* made under our programs */
+        uint8_t local[16];
+        uint8_t remote[16];
+        uint16_t local_port;
+        uint16_t remote_port;
+        uint32_t ifindex; /* bound to; 0: none */
+} KernelSocket;
+
+typedef int (*KernelSocketCallback)(void *userdata, const KernelSocket *socket);
+
 struct KernelOps {
-        /* Creates the image's tables, fills them, loads one program per hook. Nothing is attached.
+        /* Makes programs that carry the image, one per hook: an instance that was loaded ahead is filled, or one
+         * is loaded where none is left or the image is large. Nothing is attached.
          * -EOPNOTSUPP: this kernel lacks a hook (reterr->hook says which); -EINVAL: the verifier refuses
          * (reterr->log); -ENOMEM; -EPERM. */
         int (*progs_load)(
                 Kernel *k, const PolicyImage *image, KernelFailure *reterr, KernelProgs **ret);
+        /* The handle. Programs that no link carries are used again once no packet can be running in them. */
         KernelProgs *(*progs_free)(KernelProgs *progs);
         uint32_t (*progs_id)(const KernelProgs *progs, unsigned hook);
 
@@ -108,6 +139,24 @@ struct KernelOps {
         int (*flushed_read)(Kernel *k, const struct cgp_denial_key *key, struct cgp_flushed *ret);
         int (*flushed_write)(
                 Kernel *k, const struct cgp_denial_key *key, const struct cgp_flushed *flushed);
+
+        /* Puts a set map into a free slot, or finds the slot that holds one of this hash. -ENOSPC: all are taken;
+         * -E2BIG, -ENOMEM. The set's pages may be dropped after it. */
+        int (*set_load)(Kernel *k, const PolicySet *set, uint32_t *ret_slot);
+        /* Empties a slot; no image in force may name it. An empty one is no error. */
+        int (*set_drop)(Kernel *k, uint32_t slot);
+        /* Calls back for each slot in use. */
+        int (*sets_each)(Kernel *k, int (*callback)(void *userdata, uint32_t slot, uint64_t hash),
+                void *userdata);
+
+        /* Makes cgp_interfaces hold exactly these. Each entry is replaced as a whole; what is new comes before
+         * what is gone is removed. */
+        int (*interfaces_write)(Kernel *k, const KernelInterface *interfaces, size_t n);
+
+        /* Every TCP and UDP socket of the calling process's network namespace that was made in this cgroup or below
+         * it. -EOPNOTSUPP: no iterators here (they need BTF). */
+        int (*sockets_each)(
+                Kernel *k, int cgroup_fd, KernelSocketCallback callback, void *userdata);
 
         /* Runs the packet hook's loaded program on a made-up packet. Changes nothing. -EINVAL: not the link of a
          * packet hook, or (recent kernels) a packet shorter than an IP header; -EMSGSIZE: over 2 KiB. */

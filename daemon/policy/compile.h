@@ -3,18 +3,29 @@
  * PolicyStack to PolicyImage. Settles precedence once and for all, so that the programs never walk rules:
  *   a NEVER beats everything, whatever its rank and however wide;
  *   else the smallest rank with a matching element decides; within it the longer peer prefix, then the
- *   narrower port range, then a named protocol before any; on a tie DENY, then the smaller rule number;
- *   else the default of the direction.
+ *   narrower port range, then a named protocol before any, then a named interface; on a tie DENY, then
+ *   the smaller rule number;
+ *   else the default of the direction; what no `bind` rule decides is allowed.
  * A peer `multicast` in an `in` rule means the packet's destination; it counts with the length of the
  * multicast prefix (4 or 8) and is found in view IN_MULTICAST only, where it competes with the rest.
+ * `broadcast` likewise, with length 32, in view IN_BROADCAST; `lan` and `@list` count with the length of the
+ * network that matched, `internet` with 0.
+ *
+ * Places (cgp-abi.h), only if some rule has `via` or `lan`: ELSEWHERE, an allow with `via` or of `lan` never
+ * matches, a deny or never with `via` always does (as if it had none), one of `lan` where the host's
+ * networks are. An interface matches a `via` that is among its names.
+ *
+ * Tables are chosen by size: a matrix, or a service trie of each line where the matrix would be larger.
  */
 #pragma once
 
+#include "policy/host.h"
 #include "policy/image.h"
 #include "policy/model.h"
 
 typedef struct PolicyCompileInput {
         const PolicyStack *stack;
+        const PolicyHost *host;
         uint32_t subject;
         uint64_t generation;
         uint32_t counter_default_out; /* slots of what no written rule decides */
@@ -23,6 +34,8 @@ typedef struct PolicyCompileInput {
         uint32_t counter_unparsable_in;
         uint32_t counter_control;
         uint32_t counter_broken;
+        uint32_t counter_default_bind;
+        size_t table_size_max; /* 0: CGP_MAX_TABLE_SIZE */
 } PolicyCompileInput;
 
 /* What a caller is told of a policy that exceeds a limit. */
@@ -34,8 +47,8 @@ typedef struct PolicyCompileFailure {
         size_t max;
 } PolicyCompileFailure;
 
-/* -E2BIG with reterr_failure (may be NULL) filled; -EOPNOTSUPP for a rule with `via` or a peer that the
- * parser refuses too (the direction `bind` alone compiles to nothing); -ENOMEM. */
+/* -E2BIG with reterr_failure (may be NULL) filled; -ENOKEY: a rule names a list that the host does not have;
+ * -ENOMEM. */
 int policy_compile(const PolicyCompileInput *input, PolicyCompileFailure *reterr_failure,
         PolicyImage **ret) _warn_unused_result_;
 

@@ -6,16 +6,26 @@
  */
 #pragma once
 
+#include "policy/host.h"
 #include "policy/model.h"
 
+/* Where a conversation is, for rules with `via` and for `lan`. */
+typedef struct PolicyPlace {
+        bool elsewhere; /* not in the host's network namespace, or by an interface that is not known */
+        bool undecided; /* the host's, interface not chosen yet: refused only if every interface would refuse */
+        size_t interface; /* else: id, index into PolicyHost.interfaces */
+} PolicyPlace;
+
 typedef struct PolicyFlow {
-        unsigned direction; /* CGP_DIR_*: who opens the conversation */
+        unsigned direction; /* CGP_DIR_*: who opens the conversation, or a bind() */
         uint8_t protocol;
-        uint8_t remote[16];
-        uint16_t remote_port; /* 0 where the protocol has none */
+        uint8_t remote[16];   /* bind: the local address */
+        uint16_t remote_port; /* 0 where the protocol has none, and for bind */
         uint16_t
                 local_port; /* out: 0 when not known yet, and matched as port 0: the programs do, too */
         bool local_is_multicast; /* in: the packet is sent to a multicast address */
+        bool local_is_broadcast; /* in: the packet is sent to a broadcast address */
+        PolicyPlace place;
 } PolicyFlow;
 
 /* A closed set; the names in *_to_string are part of the interface. */
@@ -40,8 +50,12 @@ typedef struct PolicyJudgement {
 } PolicyJudgement;
 
 /* A new conversation. A NEVER of the other direction refuses too. */
-PolicyJudgement policy_eval_flow(const PolicyStack *stack, const PolicyFlow *flow);
+PolicyJudgement policy_eval_flow(
+        const PolicyStack *stack, const PolicyHost *host, const PolicyFlow *flow);
 
-/* One view, as policy_image_lookup() sees it: the deciding entry (NULL: the default) and the action. */
-const PolicyEntry *policy_eval_view(const PolicyStack *stack, unsigned view,
-        const uint8_t remote[16], uint8_t protocol, uint16_t port, unsigned *ret_action);
+/* One view, as policy_image_lookup() sees it: the deciding entry (NULL: the default) and the action. In a
+ * place that is undecided: allow if some interface allows (the entry of the first that does), else the
+ * strictest (the entry of the first that is). */
+const PolicyEntry *policy_eval_view(const PolicyStack *stack, const PolicyHost *host, unsigned view,
+        const PolicyPlace *place, const uint8_t remote[16], uint8_t protocol, uint16_t port,
+        unsigned *ret_action);

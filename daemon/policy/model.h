@@ -21,7 +21,7 @@
 #define POLICY_RULE_PEERS_MAX 4096U        /* peers of one rule */
 #define POLICY_RULE_PORTS_MAX 256U         /* port ranges of one rule */
 #define POLICY_FILE_SIZE_MAX  (4U * 1024 * 1024)
-#define POLICY_FILE_RULES_MAX 4096U
+#define POLICY_FILE_RULES_MAX 16000U
 #define POLICY_FILE_MATCH_MAX 1024U
 #define POLICY_NAME_MAX       255U
 #define POLICY_ID_MAX         64U
@@ -63,7 +63,7 @@ typedef enum PolicyDefault {
 /* Bits of PolicyRule.directions. */
 #define POLICY_DIRECTION_OUT  (1U << 0)
 #define POLICY_DIRECTION_IN   (1U << 1)
-#define POLICY_DIRECTION_BIND (1U << 2) /* has its place; refused by the parser for now */
+#define POLICY_DIRECTION_BIND (1U << 2) /* alone: a rule without direction does not include it */
 
 /* Where something stands. path is owned by the PolicyFile (or static); line and column count from 1, 0
  * means unknown. */
@@ -89,7 +89,6 @@ typedef enum PolicyPeerType {
         POLICY_PEER_LOCALHOST,
         POLICY_PEER_LINK_LOCAL,
         POLICY_PEER_MULTICAST,
-        /* These have their place in the grammar and the model; refused by the parser for now. */
         POLICY_PEER_BROADCAST,
         POLICY_PEER_LAN,
         POLICY_PEER_INTERNET,
@@ -113,12 +112,29 @@ typedef struct PolicyRule {
         size_t n_services; /* >= 1 */
         PolicyPeer *peers;
         size_t n_peers; /* >= 1; a rule without peers has one of type ANY */
-        char *via;      /* interface, or NULL; refused by the parser for now */
+        char *via;      /* interface name or altname, or NULL */
         char *text;     /* canonical form without the verdict, owned; equal texts are equal rules */
         char *id;       /* as written in the file, or NULL */
         char *comment;  /* or NULL */
         PolicySource source;
 } PolicyRule;
+
+/* What "errno" may say: the errno of refused system calls. 0: not stated. */
+typedef enum PolicyErrno {
+        POLICY_ERRNO_UNSET,
+        POLICY_ERRNO_EPERM,
+        POLICY_ERRNO_ECONNREFUSED,
+        POLICY_ERRNO_EACCES,
+        _POLICY_ERRNO_MAX,
+} PolicyErrno;
+
+/* A named list, as a file defines it. Names are global: every policy may use a list that any file defines. */
+typedef struct PolicyListDefinition {
+        char *name;      /* of @NAME: 1-64 of A-Z a-z 0-9 . _ -, a letter or digit first */
+        char *file;      /* where it is read from (relative: to the policies' folder), or NULL */
+        char **networks; /* or its content, inline; NULL-terminated */
+        PolicySource source;
+} PolicyListDefinition;
 
 typedef struct PolicyMatch {
         char **units; /* NULL-terminated globs (fnmatch without FNM_PATHNAME), or NULL */
@@ -136,6 +152,10 @@ typedef struct PolicyFile {
         PolicySource mode_source;
         PolicySource default_in_source;
         PolicySource default_out_source;
+        PolicyErrno refusal; /* "errno" */
+        PolicySource refusal_source;
+        PolicyListDefinition *lists;
+        size_t n_lists;
         char *profile; /* named by "profile", or NULL */
         PolicySource profile_source;
         PolicyRule **rules;
@@ -149,6 +169,9 @@ const char *policy_mode_to_string(PolicyMode mode);    /* NULL for UNSET */
 int policy_mode_from_string(const char *s);            /* -EINVAL */
 const char *policy_default_to_string(PolicyDefault d); /* NULL for UNSET */
 int policy_default_from_string(const char *s);         /* -EINVAL */
+const char *policy_errno_to_string(PolicyErrno e);     /* "EPERM"; NULL for UNSET */
+int policy_errno_from_string(const char *s);           /* -EINVAL */
+int policy_errno_to_errno(PolicyErrno e);              /* EPERM for UNSET */
 const char *policy_peer_type_to_string(
         PolicyPeerType type); /* the keyword; NULL for PREFIX, RANGE, LIST */
 
@@ -203,7 +226,8 @@ typedef struct PolicyStack {
         PolicyMode mode;           /* never UNSET */
         PolicyDefault default_in;  /* never UNSET */
         PolicyDefault default_out; /* never UNSET */
-        PolicySource mode_source;  /* path NULL: nobody states it */
+        PolicyErrno refusal; /* never UNSET; the highest rank that states it, on a tie the first */
+        PolicySource mode_source; /* path NULL: nobody states it */
         PolicySource default_in_source;
         PolicySource default_out_source;
         unsigned conflicts; /* POLICY_CONFLICT_* */

@@ -35,8 +35,7 @@ typedef struct PolicyServices {
 /* Parses a body. path, line and column say where its first byte stands (path NULL: command line); path is
  * borrowed and must outlive the rule. services may be NULL: then a service name is an error.
  * On failure *ret is untouched and diags (may be NULL) has at least one error:
- * -EINVAL malformed, -E2BIG a limit, -EOPNOTSUPP recognised but not in this release (bind, via, lan,
- * internet, broadcast, @list), -ENOMEM. */
+ * -EINVAL malformed, -E2BIG a limit, -ENOMEM. */
 int policy_parse_body(PolicyVerdict verdict, const char *body, const char *path, unsigned line,
         unsigned column, const PolicyServices *services, PolicyDiags *diags,
         PolicyRule **ret) _warn_unused_result_;
@@ -58,10 +57,18 @@ int policy_parse_file(const char *path, const char *bytes, size_t size,
 extern const char *const policy_builtin_profiles[];
 const char *policy_builtin_profile(const char *name);
 
+/* Beside match, mode, default, profile and rules a file may state
+ *   "errno": "EPERM" | "ECONNREFUSED" | "EACCES"
+ *   "lists": { NAME: { "file": PATH, "on-error": "keep-last" } | { "networks": [ "ADDR/LEN", ... ] } }
+ */
+
 /* What a file that is read back takes as an id, as a comment, as a pattern of units and as the name of a
  * profile. Whoever makes a PolicyFile of something else than a file asks these first. */
-bool policy_id_is_valid(const char *s);      /* 1-64 of A-Z a-z 0-9 . _ : @ - */
-bool policy_comment_is_valid(const char *s); /* UTF-8 without control characters */
-bool policy_glob_is_valid(const char *s);    /* likewise, 1-255 bytes */
+bool policy_id_is_valid(const char *s);        /* 1-64 of A-Z a-z 0-9 . _ : @ - */
+bool policy_comment_is_valid(const char *s);   /* UTF-8 without control characters */
+bool policy_glob_is_valid(const char *s);      /* likewise, 1-255 bytes */
+bool policy_list_name_is_valid(const char *s); /* as profile names */
+bool policy_interface_name_is_valid(
+        const char *s); /* 1-127 bytes, no '/', ':' or white space, not . or .. */
 bool policy_profile_name_is_valid(
         const char *s); /* 1-64 of A-Z a-z 0-9 . _ -, a letter or digit first */
