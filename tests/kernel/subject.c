@@ -30,6 +30,7 @@ PolicyImage *test_image(const TestPolicy *policy, uint32_t subject, uint64_t gen
         PolicyStack stack = {};
         PolicyCompileInput compile = {
                 .stack = &stack,
+                .host = test_host(),
                 .subject = subject,
                 .generation = generation,
                 .counter_default_out = first_slot(subject) + TEST_SLOT_DEFAULT_OUT,
@@ -38,12 +39,14 @@ PolicyImage *test_image(const TestPolicy *policy, uint32_t subject, uint64_t gen
                 .counter_unparsable_in = first_slot(subject) + TEST_SLOT_UNPARSABLE_IN,
                 .counter_control = first_slot(subject) + TEST_SLOT_CONTROL,
                 .counter_broken = first_slot(subject) + TEST_SLOT_BROKEN,
+                .counter_default_bind = first_slot(subject) + TEST_SLOT_DEFAULT_BIND,
         };
 
         assert_int_equal(policy_file_new("test", &file), 0);
         file->mode = policy->mode ? policy->mode : POLICY_MODE_ENFORCE;
         file->default_in = policy->in ? policy->in : POLICY_DEFAULT_DENY;
         file->default_out = policy->out ? policy->out : POLICY_DEFAULT_DENY;
+        file->refusal = policy->refusal;
         for (unsigned i = 0; i < TEST_RULES_MAX && policy->rules[i]; i++) {
                 PolicyRule *rule = NULL;
 

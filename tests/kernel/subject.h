@@ -2,6 +2,7 @@
 /* A subject under test: rules as text, compiled, loaded and attached to a cgroup of the sandbox. */
 #pragma once
 
+#include "host.h"
 #include "kernel/kernel.h"
 #include "policy/model.h"
 #include "sandbox.h"
@@ -11,6 +12,7 @@
 typedef struct TestPolicy {
         PolicyMode mode;                   /* UNSET: enforce */
         PolicyDefault in, out;             /* UNSET: deny */
+        PolicyErrno refusal;               /* UNSET: EPERM */
         const char *rules[TEST_RULES_MAX]; /* "allow out tcp/443", up to the first NULL */
 } TestPolicy;
 
@@ -23,6 +25,7 @@ enum {
         TEST_SLOT_UNPARSABLE_IN,
         TEST_SLOT_CONTROL,
         TEST_SLOT_BROKEN,
+        TEST_SLOT_DEFAULT_BIND,
         TEST_SLOT_RULE,
 };
 
@@ -38,7 +41,7 @@ typedef struct Subject {
         KernelLink *links[CGP_N_HOOKS];
 } Subject;
 
-/* All of these fail the test if they cannot do it. */
+/* All of these fail the test if they cannot do it. Images are compiled for test_host(), as it is then. */
 PolicyImage *test_image(const TestPolicy *policy, uint32_t subject, uint64_t generation);
 Kernel *test_kernel(Sandbox *sandbox);
 Subject *subject_attach(Sandbox *sandbox, Kernel *kernel, const char *name, uint32_t number,
