@@ -8,6 +8,8 @@ packages_build=(gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang 
 # What the quick start runs beside nginx, which packages_unpack_nginx gets.
 packages_run=(curl iproute2 python3 netbase util-linux libssl3 libpcre2-8-0)
 packages_tests=(systemd dbus-daemon clang-format shellcheck binutils)
+# What bench/run compares with and loads servers by.
+packages_bench=(nftables wrk)
 packages_vm=(qemu-system-x86 busybox-static cpio zstd)
 
 packages_missing() {
