@@ -9,32 +9,37 @@ PolicyImage *policy_image_free(PolicyImage *image) {
         if (!image)
                 return NULL;
 
+        free(image->verdicts);
         free(image->tables);
         free(image);
         return NULL;
 }
 
-/* Do n elements at this offset lie within the tables, aligned? The kernel's verifier asks the same of a
- * program; here nobody else would. */
-static bool part_fits(const struct cgp_config *config, uint64_t offset, uint64_t n, size_t size) {
-        return offset % 8 == 0 && offset + n * size <= config->table_size;
+static uint64_t read_be64(const uint8_t *bytes) {
+        uint64_t value = 0;
+
+        for (size_t i = 0; i < 8; i++)
+                value = value << 8 | bytes[i];
+        return value;
 }
 
-static bool config_fits(const struct cgp_config *config) {
-        return part_fits(config, 0, config->n_verdicts, sizeof(struct cgp_verdict)) &&
-                part_fits(config, config->nodes, config->n_nodes, 256 * sizeof(__u16)) &&
-                part_fits(config, config->matrix, config->n_cells, sizeof(__u16));
-}
+struct cgp_verdict policy_image_lookup(const PolicyImage *image, unsigned view, uint32_t place,
+        uint32_t combination, const uint8_t remote[16], uint8_t protocol, uint16_t port) {
+        const struct cgp_config *config = &image->config;
+        uint64_t i;
 
-struct cgp_verdict policy_image_lookup(const PolicyImage *image, unsigned view,
-        const uint8_t remote[16], uint8_t protocol, uint16_t port) {
-        struct cgp_verdict verdict = {};
+        if (view >= CGP_N_VIEWS || !image->verdicts || !image->tables ||
+                config->table_size < CGP_MATCH_MIN_SIZE)
+                return config->broken;
+        if (!(config->features & CGP_FEATURE_PLACE))
+                place = 0;
+        if (!(config->features & CGP_FEATURE_SETS))
+                combination = 0;
 
-        if (!image->tables || !config_fits(&image->config)) {
-                cgp_match_broken(&image->config, &verdict);
-                return verdict;
-        }
-        cgp_match(&image->config, image->tables, view, remote, cgp_match_is_v4(remote), protocol,
-                port, &verdict);
-        return verdict;
+        i = cgp_match(image->tables, config->table_size, config, &config->view[view],
+                read_be64(remote), read_be64(remote + 8), protocol, port, place, combination);
+        if (i >= config->n_verdicts || image->verdicts[i].action == CGP_ACTION_NONE ||
+                image->verdicts[i].action > CGP_ACTION_NEVER)
+                return config->broken;
+        return image->verdicts[i];
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "util/hash.h"
 #include "util/macro.h"
 
 #define SLOTS_MIN 64U
@@ -16,9 +15,27 @@ void intern_done(Intern *intern) {
         *intern = (Intern){ .blob_size = intern->blob_size };
 }
 
+/* Only slots depend on it, nothing that is stored: made for speed, a multiplication for each word. */
+static uint64_t blob_hash(const uint8_t *blob, size_t size) {
+        uint64_t hash = size * 0x9e3779b97f4a7c15ULL, word;
+        unsigned __int128 product;
+
+        for (; size > 0; blob += MIN(size, sizeof(word)), size -= MIN(size, sizeof(word))) {
+                word = 0;
+                if (size >= sizeof(word))
+                        memcpy(&word, blob, sizeof(word));
+                else
+                        memcpy(&word, blob, size);
+                product = (unsigned __int128)(hash ^ word) * 0xa0761d6478bd642fULL;
+                hash = (uint64_t)product ^ (uint64_t)(product >> 64) ^ 0xe7037ed1a0b428dbULL;
+        }
+        product = (unsigned __int128)hash * 0x8ebc6af09c88c6e3ULL;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* The slot of an equal blob, or the free one where it belongs. */
 static uint32_t *intern_find_slot(const Intern *intern, const void *blob) {
-        size_t i = hash64(blob, intern->blob_size, 0) & (intern->n_slots - 1);
+        size_t i = blob_hash(blob, intern->blob_size) & (intern->n_slots - 1);
 
         for (;; i = (i + 1) & (intern->n_slots - 1)) {
                 uint32_t *slot = &intern->slots[i];
