@@ -16,7 +16,7 @@
 
 #define DOCUMENT_DEPTH_MAX 16U
 #define DOCUMENT_NODES_MAX 65536U
-#define DOCUMENT_KEYS_MAX  64U /* of one object */
+#define DOCUMENT_KEYS_MAX  512U /* of one object; more than a file may have lists */
 
 typedef enum NodeType {
         NODE_NULL,

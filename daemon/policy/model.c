@@ -5,6 +5,7 @@
  */
 #include "policy/model.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 
 #include "cgp-abi.h"
@@ -40,6 +41,13 @@ static const char *const default_names[] = {
         [POLICY_DEFAULT_DENY] = "deny",
 };
 static_assert(ELEMENTSOF(default_names) == _POLICY_DEFAULT_MAX, "every default has a name");
+
+static const char *const errno_names[] = {
+        [POLICY_ERRNO_EPERM] = "EPERM",
+        [POLICY_ERRNO_ECONNREFUSED] = "ECONNREFUSED",
+        [POLICY_ERRNO_EACCES] = "EACCES",
+};
+static_assert(ELEMENTSOF(errno_names) == _POLICY_ERRNO_MAX, "every errno has a name");
 
 static const char *const peer_type_names[_POLICY_PEER_TYPE_MAX] = {
         [POLICY_PEER_ANY] = "any",
@@ -90,6 +98,28 @@ const char *policy_default_to_string(PolicyDefault d) {
 
 int policy_default_from_string(const char *s) {
         return value_of(default_names, ELEMENTSOF(default_names), s);
+}
+
+const char *policy_errno_to_string(PolicyErrno e) {
+        return name_of(errno_names, ELEMENTSOF(errno_names), e);
+}
+
+int policy_errno_from_string(const char *s) {
+        return value_of(errno_names, ELEMENTSOF(errno_names), s);
+}
+
+int policy_errno_to_errno(PolicyErrno e) {
+        switch (e) {
+        case POLICY_ERRNO_ECONNREFUSED:
+                return ECONNREFUSED;
+        case POLICY_ERRNO_EACCES:
+                return EACCES;
+        case POLICY_ERRNO_UNSET:
+        case POLICY_ERRNO_EPERM:
+        case _POLICY_ERRNO_MAX:
+                break;
+        }
+        return EPERM;
 }
 
 const char *policy_peer_type_to_string(PolicyPeerType type) {
@@ -198,9 +228,21 @@ int policy_file_new(const char *path, PolicyFile **ret) {
         return 0;
 }
 
+void policy_list_definition_done(PolicyListDefinition *definition) {
+        assert(definition);
+
+        free(definition->name);
+        free(definition->file);
+        strv_free(definition->networks);
+        *definition = (PolicyListDefinition){};
+}
+
 PolicyFile *policy_file_free(PolicyFile *file) {
         if (!file)
                 return NULL;
+        for (size_t i = 0; i < file->n_lists; i++)
+                policy_list_definition_done(file->lists + i);
+        free(file->lists);
         for (size_t i = 0; i < file->n_rules; i++)
                 policy_rule_free(file->rules[i]);
         free(file->rules);
@@ -220,6 +262,40 @@ static PolicySource source_move(PolicySource source, const char *path) {
         return source;
 }
 
+static int lists_copy(const PolicyFile *file, PolicyFile *copy) {
+        for (size_t i = 0; i < file->n_lists; i++) {
+                const PolicyListDefinition *from = file->lists + i;
+                _cleanup_(policy_list_definition_done) PolicyListDefinition to = {
+                        .source = from->source,
+                };
+                int r;
+
+                if (copy_string(from->name, &to.name) < 0 ||
+                        copy_string(from->file, &to.file) < 0 ||
+                        copy_strings(from->networks, &to.networks) < 0)
+                        return -ENOMEM;
+                r = policy_file_add_list(copy, &to);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int rules_copy(const PolicyFile *file, PolicyFile *copy) {
+        for (size_t i = 0; i < file->n_rules; i++) {
+                _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
+                int r;
+
+                r = policy_rule_copy(file->rules[i], &rule);
+                if (r < 0)
+                        return r;
+                r = policy_file_add_rule(copy, &rule);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int policy_file_copy(const PolicyFile *file, PolicyFile **ret) {
         _cleanup_(policy_file_freep) PolicyFile *copy = NULL;
         int r;
@@ -237,37 +313,65 @@ int policy_file_copy(const PolicyFile *file, PolicyFile **ret) {
         copy->mode_source = source_move(file->mode_source, copy->path);
         copy->default_in_source = source_move(file->default_in_source, copy->path);
         copy->default_out_source = source_move(file->default_out_source, copy->path);
+        copy->refusal = file->refusal;
+        copy->refusal_source = source_move(file->refusal_source, copy->path);
         copy->profile_source = source_move(file->profile_source, copy->path);
         if (copy_string(file->name, &copy->name) < 0 ||
                 copy_string(file->profile, &copy->profile) < 0 ||
                 copy_strings(file->match.units, &copy->match.units) < 0 ||
                 copy_strings(file->match.not_units, &copy->match.not_units) < 0)
                 return -ENOMEM;
-        for (size_t i = 0; i < file->n_rules; i++) {
-                _cleanup_(policy_rule_freep) PolicyRule *rule = NULL;
-
-                r = policy_rule_copy(file->rules[i], &rule);
-                if (r < 0)
-                        return r;
-                r = policy_file_add_rule(copy, &rule);
-                if (r < 0)
-                        return r;
-        }
+        r = lists_copy(file, copy);
+        if (r < 0)
+                return r;
+        r = rules_copy(file, copy);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(copy);
         return 0;
 }
 
+/* The room of an array that holds n elements and is to hold one more, or 0 if it has that room. It is 8,
+ * 16, 32, ..., so the array is full exactly when its length is one of these. */
+static size_t room_to_grow(size_t n) {
+        if (n == 0)
+                return 8;
+        return n >= 8 && (n & (n - 1)) == 0 ? n * 2 : 0;
+}
+
+int policy_file_add_list(PolicyFile *file, PolicyListDefinition *definition) {
+        size_t room;
+
+        assert(file);
+        assert(definition);
+
+        if (file->n_lists >= POLICY_FILE_LISTS_MAX)
+                return -E2BIG;
+        room = room_to_grow(file->n_lists);
+        if (room > 0) {
+                PolicyListDefinition *lists = reallocarray(file->lists, room, sizeof(*lists));
+
+                if (!lists)
+                        return -ENOMEM;
+                file->lists = lists;
+        }
+        definition->source.path = file->path;
+        file->lists[file->n_lists++] =
+                TAKE_GENERIC(*definition, PolicyListDefinition, ((PolicyListDefinition){}));
+        return 0;
+}
+
 int policy_file_add_rule(PolicyFile *file, PolicyRule **rule) {
+        size_t room;
+
         assert(file);
         assert(rule && *rule);
 
         if (file->n_rules >= POLICY_FILE_RULES_MAX)
                 return -E2BIG;
-        /* Room is 8, 16, 32, ..., so the array is full exactly when its length is one of these. */
-        if (file->n_rules == 0 ||
-                (file->n_rules >= 8 && (file->n_rules & (file->n_rules - 1)) == 0)) {
-                size_t room = file->n_rules < 8 ? 8 : file->n_rules * 2;
+        room = room_to_grow(file->n_rules);
+        if (room > 0) {
                 PolicyRule **rules = reallocarray(file->rules, room, sizeof(*rules));
 
                 if (!rules)
@@ -349,7 +453,7 @@ static void fold(unsigned *value, unsigned *rank, PolicySource *source, unsigned
 static void stack_fold_settings(
         PolicyStack *stack, const PolicyStackInput *inputs, size_t n_inputs) {
         unsigned mode = 0, in = 0, out = 0;
-        unsigned mode_rank = N_RANKS, in_rank = N_RANKS, out_rank = N_RANKS;
+        unsigned mode_rank = N_RANKS, in_rank = N_RANKS, out_rank = N_RANKS, errno_rank = N_RANKS;
 
         for (size_t i = 0; i < n_inputs; i++) {
                 const PolicyFile *f = inputs[i].file;
@@ -362,10 +466,16 @@ static void stack_fold_settings(
                 fold(&out, &out_rank, &stack->default_out_source, &stack->conflicts, f->default_out,
                         rank, f->default_out_source, POLICY_CONFLICT_DEFAULT_OUT,
                         default_strictness);
+                /* None is stricter than another, so that the first stays and nobody is told. */
+                if (f->refusal != POLICY_ERRNO_UNSET && rank < errno_rank) {
+                        stack->refusal = f->refusal;
+                        errno_rank = rank;
+                }
         }
         stack->mode = mode ?: POLICY_MODE_ENFORCE;
         stack->default_in = in ?: POLICY_DEFAULT_ALLOW;
         stack->default_out = out ?: POLICY_DEFAULT_ALLOW;
+        stack->refusal = stack->refusal ?: POLICY_ERRNO_EPERM;
 }
 
 int policy_stack_init(PolicyStack *stack, const PolicyStackInput *inputs, size_t n_inputs) {

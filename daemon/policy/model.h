@@ -23,7 +23,10 @@
 #define POLICY_FILE_SIZE_MAX  (4U * 1024 * 1024)
 #define POLICY_FILE_RULES_MAX 16000U
 #define POLICY_FILE_MATCH_MAX 1024U
+#define POLICY_FILE_LISTS_MAX 256U
+#define POLICY_LIST_PATH_MAX  4095U /* bytes of where a list is read from */
 #define POLICY_NAME_MAX       255U
+#define POLICY_INTERFACE_MAX  127U /* bytes of an interface name or altname */
 #define POLICY_ID_MAX         64U
 #define POLICY_COMMENT_MAX    1024U
 
@@ -132,7 +135,7 @@ typedef enum PolicyErrno {
 typedef struct PolicyListDefinition {
         char *name;      /* of @NAME: 1-64 of A-Z a-z 0-9 . _ -, a letter or digit first */
         char *file;      /* where it is read from (relative: to the policies' folder), or NULL */
-        char **networks; /* or its content, inline; NULL-terminated */
+        char **networks; /* or its content, inline, as it was written; NULL-terminated */
         PolicySource source;
 } PolicyListDefinition;
 
@@ -181,6 +184,9 @@ DEFINE_CLEANUP(PolicyRule *, policy_rule_freep, policy_rule_free);
 PolicyFile *policy_file_free(PolicyFile *file);
 DEFINE_CLEANUP(PolicyFile *, policy_file_freep, policy_file_free);
 
+/* Frees what the definition owns. */
+void policy_list_definition_done(PolicyListDefinition *definition);
+
 /* An empty file that states nothing. -ENOMEM. */
 int policy_file_new(const char *path, PolicyFile **ret) _warn_unused_result_;
 
@@ -191,6 +197,10 @@ int policy_file_copy(const PolicyFile *file, PolicyFile **ret) _warn_unused_resu
 /* Gives the rule to the file; on success *rule is NULL and the rule's source path is the file's.
  * -E2BIG at POLICY_FILE_RULES_MAX, -ENOMEM. */
 int policy_file_add_rule(PolicyFile *file, PolicyRule **rule) _warn_unused_result_;
+
+/* Gives the definition to the file; on success *definition owns nothing more and its source path is the
+ * file's. -E2BIG at POLICY_FILE_LISTS_MAX, -ENOMEM. */
+int policy_file_add_list(PolicyFile *file, PolicyListDefinition *definition) _warn_unused_result_;
 
 /* Takes rule number i out of the file and frees it. */
 void policy_file_remove_rule(PolicyFile *file, size_t i);
@@ -247,3 +257,27 @@ typedef struct PolicyStackInput {
 int policy_stack_init(
         PolicyStack *stack, const PolicyStackInput *inputs, size_t n_inputs) _warn_unused_result_;
 void policy_stack_done(PolicyStack *stack);
+
+/* Of the host's changes these concern a policy. */
+#define POLICY_USE_LAN       (1U << 0) /* its networks: peer `lan`, and `internet`, which excludes them */
+#define POLICY_USE_INTERNET  (1U << 1)
+#define POLICY_USE_BROADCAST (1U << 2)
+#define POLICY_USE_BIND      (1U << 3) /* some rule is about bind() */
+
+/* What the rules of a stack or file need to know of the host. The names are borrowed from the rules, sorted
+ * by bytes and without repetitions. */
+typedef struct PolicyUses {
+        unsigned flags;     /* POLICY_USE_* */
+        const char **lists; /* of peers "@NAME" */
+        size_t n_lists;
+        const char **interfaces; /* behind "via" */
+        size_t n_interfaces;
+} PolicyUses;
+
+/* -ENOMEM. */
+int policy_stack_uses(const PolicyStack *stack, PolicyUses *ret) _warn_unused_result_;
+int policy_file_uses(const PolicyFile *file, PolicyUses *ret) _warn_unused_result_;
+void policy_uses_done(PolicyUses *uses);
+
+bool policy_uses_list(const PolicyUses *uses, const char *name);
+bool policy_uses_interface(const PolicyUses *uses, const char *name);

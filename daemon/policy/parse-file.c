@@ -7,66 +7,31 @@
 
 #include <inttypes.h>
 
-#include "policy/document.h"
-#include "policy/parse-private.h"
+#include "policy/parse-file-private.h"
 #include "util/macro.h"
 #include "util/strv.h"
 
 #define FORMAT_VERSION 1
 
 /* The members of one rule that is written as an object, as far as they are read. */
-typedef struct RuleMembers {
+struct RuleMembers {
         const Node *body; /* borrowed */
         const char *verdict;
         char *id;
         char *comment;
-} RuleMembers;
-
-typedef struct FileParser {
-        const char *bytes;
-        const PolicyServices *services;
-        PolicyDiags *diags;
-        PolicyFile *file;     /* borrowed */
-        RuleMembers *members; /* borrowed: of the rule that is being read */
-        int error;            /* of the first thing that is wrong, or 0 */
-} FileParser;
-
-/* A member of an object, by its key. */
-typedef struct MemberParser {
-        const char *key;
-        void (*parse)(FileParser *p, const Node *value);
-} MemberParser;
+};
 
 static const char *const later_keys[] = {
-        "lists",
         "tune",
         "sockets",
         "devices",
         "log",
         "required",
         "until",
-        "errno",
         NULL,
 };
 
-#define FILE_FAIL(p, failed_line, failed_column, failed_error, code, ...)                        \
-        do {                                                                                     \
-                if ((p)->error == 0)                                                             \
-                        (p)->error = (failed_error);                                             \
-                policy_diags_add((p)->diags, POLICY_ERROR, code, (p)->file->path, (failed_line), \
-                        (failed_column), __VA_ARGS__);                                           \
-        } while (0)
-
-/* Reports something at the value, or at its key. */
-#define VALUE_FAIL(p, value, error, code, ...) \
-        FILE_FAIL(p, (value)->line, (value)->column, error, code, __VA_ARGS__)
-#define KEY_FAIL(p, value, error, code, ...) \
-        FILE_FAIL(p, (value)->key_line, (value)->key_column, error, code, __VA_ARGS__)
-
-/* For the lifetime of the enclosing block. */
-#define QUOTE(s) policy_quote((char[POLICY_QUOTE_SIZE]){ 0 }, s, strlen(s))
-
-static PolicySource source_of(const FileParser *p, const Node *value) {
+PolicySource file_source(const FileParser *p, const Node *value) {
         return (PolicySource){
                 .path = p->file->path,
                 .line = value->line,
@@ -74,15 +39,14 @@ static PolicySource source_of(const FileParser *p, const Node *value) {
         };
 }
 
-/* The string, or NULL after a report. */
-static const char *get_string(FileParser *p, const Node *value, const char *what) {
+const char *file_string(FileParser *p, const Node *value, const char *what) {
         if (value->type == NODE_STRING)
                 return value->string;
         VALUE_FAIL(p, value, -EINVAL, "bad-type", "%s is a string", what);
         return NULL;
 }
 
-static void put_string(FileParser *p, const Node *value, const char *s, char **ret) {
+void file_put_string(FileParser *p, const Node *value, const char *s, char **ret) {
         char *copy = strdup(s);
 
         if (copy)
@@ -91,8 +55,7 @@ static void put_string(FileParser *p, const Node *value, const char *s, char **r
                 VALUE_FAIL(p, value, -ENOMEM, "no-memory", "out of memory");
 }
 
-/* Parses each member by its key; what is in no table is an error. False if there was one. */
-static bool parse_members(FileParser *p, const Node *object, const MemberParser *members) {
+bool file_parse_members(FileParser *p, const Node *object, const MemberParser *members) {
         bool all_known = true;
 
         for (const Node *value = object->first; value; value = value->next) {
@@ -127,7 +90,7 @@ static bool parse_members(FileParser *p, const Node *object, const MemberParser 
         return all_known;
 }
 
-static bool expect_object(FileParser *p, const Node *value, const char *what) {
+bool file_expect_object(FileParser *p, const Node *value, const char *what) {
         if (value->type == NODE_OBJECT)
                 return true;
         VALUE_FAIL(p, value, -EINVAL, "bad-type", "%s is an object", what);
@@ -145,12 +108,12 @@ static void parse_version(FileParser *p, const Node *value) {
 }
 
 static void parse_name(FileParser *p, const Node *value) {
-        const char *s = get_string(p, value, "\"name\"");
+        const char *s = file_string(p, value, "\"name\"");
 
         if (!s)
                 return;
         if (policy_glob_is_valid(s))
-                put_string(p, value, s, &p->file->name);
+                file_put_string(p, value, s, &p->file->name);
         else
                 VALUE_FAIL(p, value, -EINVAL, "bad-string", "\"name\" is 1-%u printable bytes",
                         POLICY_NAME_MAX);
@@ -167,7 +130,7 @@ static void parse_globs(FileParser *p, const Node *array, const char *what, char
                 return;
         }
         for (const Node *value = array->first; value; value = value->next) {
-                const char *s = get_string(p, value, "a pattern");
+                const char *s = file_string(p, value, "a pattern");
 
                 if (!s)
                         continue;
@@ -197,15 +160,15 @@ static void parse_match(FileParser *p, const Node *value) {
         };
 
         p->file->has_match = true;
-        if (!expect_object(p, value, "\"match\""))
+        if (!file_expect_object(p, value, "\"match\""))
                 return;
-        if (parse_members(p, value, members) && !node_member(value, "units"))
+        if (file_parse_members(p, value, members) && !node_member(value, "units"))
                 VALUE_FAIL(p, value, -EINVAL, "missing-key", "\"match\" has no \"units\"");
 }
 
 static void parse_mode(FileParser *p, const Node *value) {
         static const char *const modes[] = { "enforce", "audit", "off", NULL };
-        const char *s = get_string(p, value, "\"mode\""), *meant;
+        const char *s = file_string(p, value, "\"mode\""), *meant;
         int mode;
 
         if (!s)
@@ -214,7 +177,7 @@ static void parse_mode(FileParser *p, const Node *value) {
         meant = policy_did_you_mean(s, modes);
         if (mode >= 0) {
                 p->file->mode = (PolicyMode)mode;
-                p->file->mode_source = source_of(p, value);
+                p->file->mode_source = file_source(p, value);
         } else if (meant)
                 VALUE_FAIL(p, value, -EINVAL, "unknown-mode",
                         "unknown mode \"%s\" (did you mean \"%s\"?)", QUOTE(s), meant);
@@ -226,7 +189,7 @@ static void parse_mode(FileParser *p, const Node *value) {
 static void put_default(
         FileParser *p, const Node *value, PolicyDefault *ret, PolicySource *ret_source) {
         static const char *const defaults[] = { "allow", "deny", NULL };
-        const char *s = get_string(p, value, "a default"), *meant;
+        const char *s = file_string(p, value, "a default"), *meant;
         int d;
 
         if (!s)
@@ -235,7 +198,7 @@ static void put_default(
         meant = policy_did_you_mean(s, defaults);
         if (d >= 0) {
                 *ret = (PolicyDefault)d;
-                *ret_source = source_of(p, value);
+                *ret_source = file_source(p, value);
         } else if (meant)
                 VALUE_FAIL(p, value, -EINVAL, "unknown-default",
                         "unknown default \"%s\" (did you mean \"%s\"?)", QUOTE(s), meant);
@@ -272,11 +235,31 @@ static void parse_default(FileParser *p, const Node *value) {
                 VALUE_FAIL(p, value, -EINVAL, "missing-key",
                         "\"default\" has neither \"in\" nor \"out\"");
         else
-                (void)parse_members(p, value, members);
+                (void)file_parse_members(p, value, members);
+}
+
+static void parse_errno(FileParser *p, const Node *value) {
+        static const char *const errnos[] = { "EPERM", "ECONNREFUSED", "EACCES", NULL };
+        const char *s = file_string(p, value, "\"errno\""), *meant;
+        int e;
+
+        if (!s)
+                return;
+        e = policy_errno_from_string(s);
+        meant = policy_did_you_mean(s, errnos);
+        if (e >= 0) {
+                p->file->refusal = (PolicyErrno)e;
+                p->file->refusal_source = file_source(p, value);
+        } else if (meant)
+                VALUE_FAIL(p, value, -EINVAL, "unknown-errno",
+                        "unknown errno \"%s\" (did you mean \"%s\"?)", QUOTE(s), meant);
+        else
+                VALUE_FAIL(p, value, -EINVAL, "unknown-errno",
+                        "unknown errno \"%s\" (EPERM, ECONNREFUSED or EACCES)", QUOTE(s));
 }
 
 static void parse_profile(FileParser *p, const Node *value) {
-        const char *s = get_string(p, value, "\"profile\"");
+        const char *s = file_string(p, value, "\"profile\"");
 
         if (!s)
                 return;
@@ -285,13 +268,12 @@ static void parse_profile(FileParser *p, const Node *value) {
                         "\"%s\" cannot be the name of a profile", QUOTE(s));
                 return;
         }
-        put_string(p, value, s, &p->file->profile);
-        p->file->profile_source = source_of(p, value);
+        file_put_string(p, value, s, &p->file->profile);
+        p->file->profile_source = file_source(p, value);
 }
 
-/* The column of a string's n-th decoded byte. A string is ASCII up to what a rule's error points at, but it
- * may be written with escapes. */
-static unsigned string_column(const FileParser *p, const Node *value, size_t n) {
+/* A string is ASCII up to what a rule's error points at, but it may be written with escapes. */
+unsigned file_string_column(const FileParser *p, const Node *value, size_t n) {
         const char *start = p->bytes + value->offset + 1, *c = start;
 
         while (n-- > 0 && *c != '"')
@@ -311,14 +293,14 @@ static int parse_rule_string(
                               NULL, 1, 1, p->services, &diags, &rule)
                     : policy_parse_rule(text, NULL, 1, 1, p->services, &diags, &rule);
         for (size_t i = 0; i < diags.n_diags; i++)
-                FILE_FAIL(p, value->line, string_column(p, value, diags.diags[i].column - 1), r,
-                        diags.diags[i].code, "%s", diags.diags[i].message);
+                FILE_FAIL(p, value->line, file_string_column(p, value, diags.diags[i].column - 1),
+                        r, diags.diags[i].code, "%s", diags.diags[i].message);
         if (r < 0) {
                 if (diags.n_diags == 0)
                         VALUE_FAIL(p, value, r, "no-memory", "out of memory");
                 return r;
         }
-        rule->source = source_of(p, value);
+        rule->source = file_source(p, value);
         rule->source.column++;
 
         *ret = TAKE_PTR(rule);
@@ -329,7 +311,7 @@ static void put_verdict(FileParser *p, const Node *value, const char *verdict) {
         if (p->members->body)
                 KEY_FAIL(p, value, -EINVAL, "two-verdicts",
                         "a rule has one verdict, and \"%s\" is there already", p->members->verdict);
-        else if (get_string(p, value, "a rule")) {
+        else if (file_string(p, value, "a rule")) {
                 p->members->body = value;
                 p->members->verdict = verdict;
         }
@@ -348,24 +330,24 @@ static void parse_never(FileParser *p, const Node *value) {
 }
 
 static void parse_id(FileParser *p, const Node *value) {
-        const char *s = get_string(p, value, "\"id\"");
+        const char *s = file_string(p, value, "\"id\"");
 
         if (!s)
                 return;
         if (policy_id_is_valid(s))
-                put_string(p, value, s, &p->members->id);
+                file_put_string(p, value, s, &p->members->id);
         else
                 VALUE_FAIL(p, value, -EINVAL, "bad-string",
                         "\"id\" is 1-%u letters, digits and . _ : @ -", POLICY_ID_MAX);
 }
 
 static void parse_comment(FileParser *p, const Node *value) {
-        const char *s = get_string(p, value, "\"comment\"");
+        const char *s = file_string(p, value, "\"comment\"");
 
         if (!s)
                 return;
         if (policy_comment_is_valid(s))
-                put_string(p, value, s, &p->members->comment);
+                file_put_string(p, value, s, &p->members->comment);
         else
                 VALUE_FAIL(p, value, -EINVAL, "bad-string",
                         "\"comment\" is at most %u printable bytes", POLICY_COMMENT_MAX);
@@ -390,7 +372,7 @@ static void parse_rule_object(FileParser *p, const Node *object, PolicyRule **re
 
         p->members = &m;
         /* A key that nobody knows is most likely the misspelt verdict. */
-        has_verdict = !parse_members(p, object, members);
+        has_verdict = !file_parse_members(p, object, members);
         p->members = NULL;
         for (size_t i = 0; i < 3; i++)
                 has_verdict = has_verdict || node_member(object, members[i].key);
@@ -435,14 +417,16 @@ static void parse_top(FileParser *p, const Node *top) {
                 { "match", parse_match },
                 { "mode", parse_mode },
                 { "default", parse_default },
+                { "errno", parse_errno },
                 { "profile", parse_profile },
+                { "lists", file_parse_lists },
                 { "rules", parse_rules },
                 {},
         };
         const Node *version;
         int r;
 
-        if (!expect_object(p, top, "a policy file"))
+        if (!file_expect_object(p, top, "a policy file"))
                 return;
         version = node_member(top, "cgpolicy");
         if (!version)
@@ -453,11 +437,14 @@ static void parse_top(FileParser *p, const Node *top) {
                 parse_version(p, version);
                 return;
         }
-        (void)parse_members(p, top, members);
+        (void)file_parse_members(p, top, members);
         if (p->file->profile && !p->file->has_match)
                 FILE_FAIL(p, p->file->profile_source.line, p->file->profile_source.column, -EINVAL,
                         "nested-profile",
                         "a file without \"match\" is a profile, and a profile cannot name another");
+        if (node_member(top, "lists") && !p->file->has_match)
+                KEY_FAIL(p, node_member(top, "lists"), -EINVAL, "lists-in-profile",
+                        "a file without \"match\" is a profile, and a profile cannot define lists");
         r = policy_file_check_ids(p->file, p->diags);
         if (p->error == 0)
                 p->error = r;

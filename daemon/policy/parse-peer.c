@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The peers of a rule: addresses, prefixes, ranges and the words for well-known sets. IPv4 in IPv6
- * clothing is IPv4 from here on, and a range that is exactly a prefix becomes one: the same set of
+ * The peers of a rule: addresses, prefixes, ranges, named lists and the words for well-known sets. IPv4 in
+ * IPv6 clothing is IPv4 from here on, and a range that is exactly a prefix becomes one: the same set of
  * addresses has one form.
  */
 #include "policy/parse-private.h"
@@ -70,14 +70,27 @@ static bool looks_like_host_name(Word w) {
         return made_of(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.*");
 }
 
+/* A name where an address should be. Names are not looked up: their addresses go into a list. */
+static int fail_host_name(RuleParser *p, Word w) {
+        char name[POLICY_ID_MAX + 1];
+
+        if (word_copy(w, name, sizeof(name)) && policy_list_name_is_valid(name))
+                return RULE_FAIL(p, w.s, -EINVAL, "host-name",
+                        "\"%s\" is a host name; rules take addresses, or a list of them "
+                        "(\"@%s\")",
+                        name, name);
+        return RULE_FAIL(p, w.s, -EINVAL, "host-name",
+                "\"%s\" is a host name; rules take addresses, or a list of them (\"@NAME\")",
+                QUOTE_WORD(w));
+}
+
 /* What stands where an address should, and is none. */
 static int fail_address(RuleParser *p, Word w) {
-        const char *first_colon = memchr(w.s, ':', w.n), *meant = NULL;
-        char buf[POLICY_QUOTE_SIZE];
+        const char *first_colon = memchr(w.s, ':', w.n), *meant;
 
         if (memchr(w.s, '%', w.n))
                 return RULE_FAIL(p, w.s, -EINVAL, "bad-address",
-                        "\"%s\" names an interface; addresses are written without one",
+                        "\"%s\" names an interface; that is written behind the peers (\"via eth0\")",
                         QUOTE_WORD(w));
         if (first_colon && made_of((Word){ w.s, (size_t)(first_colon - w.s) }, "0123456789.") &&
                 memchr(w.s, '.', (size_t)(first_colon - w.s)))
@@ -88,16 +101,12 @@ static int fail_address(RuleParser *p, Word w) {
         if (first_colon || made_of(w, "0123456789./"))
                 return RULE_FAIL(
                         p, w.s, -EINVAL, "bad-address", "\"%s\" is not an address", QUOTE_WORD(w));
-        if (word_copy(w, buf, sizeof(buf)))
-                meant = policy_did_you_mean(buf, peer_words);
+        meant = word_meant(w, peer_words);
         if (meant)
                 return RULE_FAIL(p, w.s, -EINVAL, "unknown-peer",
                         "unknown peer \"%s\" (did you mean \"%s\"?)", QUOTE_WORD(w), meant);
         if (looks_like_host_name(w))
-                return RULE_FAIL(p, w.s, -EINVAL, "host-name",
-                        "\"%s\" is a host name; rules take addresses (named lists, \"@name\", come "
-                        "later)",
-                        QUOTE_WORD(w));
+                return fail_host_name(p, w);
         return RULE_FAIL(p, w.s, -EINVAL, "unknown-peer", "unknown peer \"%s\"", QUOTE_WORD(w));
 }
 
@@ -176,43 +185,55 @@ static int parse_range(RuleParser *p, Word w, const char *dash, PolicyPeer *ret)
         return 0;
 }
 
-/* 1 if the word is one of the well-known sets, 0 if not. */
-static int parse_peer_word(RuleParser *p, Word w, PolicyPeer *ret) {
+/* Is the word one of the well-known sets? */
+static bool parse_peer_word(Word w, PolicyPeer *ret) {
         for (PolicyPeerType type = 0; type < _POLICY_PEER_TYPE_MAX; type++) {
                 const char *name = policy_peer_type_to_string(type);
 
                 if (!name || !word_is(w, name))
                         continue;
-                if (type == POLICY_PEER_BROADCAST || type == POLICY_PEER_LAN ||
-                        type == POLICY_PEER_INTERNET)
-                        return RULE_FAIL(p, w.s, -EOPNOTSUPP, "not-supported",
-                                "peer \"%s\" is not in this release yet", name);
                 *ret = (PolicyPeer){ .type = type };
-                return 1;
+                return true;
         }
+        return false;
+}
+
+static int parse_list(RuleParser *p, Word w, PolicyPeer *ret) {
+        char name[POLICY_ID_MAX + 1];
+        char *copy;
+
+        if (!word_copy((Word){ w.s + 1, w.n - 1 }, name, sizeof(name)) ||
+                !policy_list_name_is_valid(name))
+                return RULE_FAIL(p, w.s, -EINVAL, "bad-list",
+                        "\"%s\" cannot be a list: its name is 1-%u letters, digits and . _ -, a "
+                        "letter or digit first",
+                        QUOTE_WORD(w), POLICY_ID_MAX);
+        copy = strdup(name);
+        if (!copy)
+                return RULE_FAIL(p, w.s, -ENOMEM, "no-memory", "out of memory");
+
+        *ret = (PolicyPeer){ .type = POLICY_PEER_LIST, .list = copy };
         return 0;
 }
 
-static int parse_peer(RuleParser *p, Word w, PolicyPeer *ret) {
-        const char *slash, *dash;
+int rule_parse_network(RuleParser *p, Word w, PolicyPeer *ret) {
+        const char *dash = memchr(w.s, '-', w.n);
         uint8_t address[16];
-        int r;
-
-        if (w.n == 0)
-                return RULE_FAIL(p, w.s, -EINVAL, "missing-peer", "a peer is missing here");
-        r = parse_peer_word(p, w, ret);
-        if (r != 0)
-                return r;
-        if (w.s[0] == '@')
-                return RULE_FAIL(p, w.s, -EOPNOTSUPP, "not-supported",
-                        "named lists (\"%s\") are not in this release yet", QUOTE_WORD(w));
 
         /* A host name may have dashes and a path slashes: only an address makes them mean something. */
-        dash = memchr(w.s, '-', w.n);
         if (dash && word_to_address((Word){ w.s, (size_t)(dash - w.s) }, address))
                 return parse_range(p, w, dash, ret);
-        slash = memchr(w.s, '/', w.n);
-        return parse_prefix(p, w, slash, ret);
+        return parse_prefix(p, w, memchr(w.s, '/', w.n), ret);
+}
+
+static int parse_peer(RuleParser *p, Word w, PolicyPeer *ret) {
+        if (w.n == 0)
+                return RULE_FAIL(p, w.s, -EINVAL, "missing-peer", "a peer is missing here");
+        if (parse_peer_word(w, ret))
+                return 0;
+        if (w.s[0] == '@')
+                return parse_list(p, w, ret);
+        return rule_parse_network(p, w, ret);
 }
 
 int rule_add_peer(RuleParser *p, Word w, const PolicyPeer *peer) {
@@ -245,8 +266,10 @@ int rule_parse_peers(RuleParser *p, Word list) {
                 if (r < 0)
                         return r;
                 r = rule_add_peer(p, w, &peer);
-                if (r < 0)
+                if (r < 0) {
+                        free(peer.list);
                         return r;
+                }
         }
         return 0;
 }

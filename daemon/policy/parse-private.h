@@ -68,14 +68,17 @@ const char *word_meant(Word w, const char *const *candidates);
 /* Reads "to" or "from" lists: every peer between the commas of list goes to the rule. */
 int rule_parse_peers(RuleParser *p, Word list);
 
-/* Gives one peer to the rule; at is where it stands. */
+/* Gives one peer, with what it owns, to the rule; at is where it stands. On failure it stays the caller's. */
 int rule_add_peer(RuleParser *p, Word at, const PolicyPeer *peer);
+
+/* Reads an address, prefix or range. */
+int rule_parse_network(RuleParser *p, Word w, PolicyPeer *ret);
 
 /* Does the word begin like a peer, so that a "to" or "from" was most likely forgotten? */
 bool word_looks_like_peer(Word w);
 
-/* Warns of rules that say nothing new: one that stands there already, one that another covers. A cheap
- * look, which may miss one. -ENOMEM. */
+/* Warns of rules that say nothing: one that stands there already, one that another covers, an allow that a
+ * never always beats. A bounded look, which may miss some, and never a false alarm. -ENOMEM. */
 int policy_file_check(const PolicyFile *file, PolicyDiags *diags) _warn_unused_result_;
 
 /* Reports ids that are there twice. -EINVAL, -ENOMEM. */

@@ -306,19 +306,23 @@ static int parse_what(RuleParser *p, Word w) {
         return fail_what(p, w);
 }
 
-static int parse_direction(RuleParser *p, Word w) {
+static unsigned word_to_direction(Word w) {
         if (word_is(w, "bind"))
-                return RULE_FAIL(p, w.s, -EOPNOTSUPP, "not-supported",
-                        "direction \"bind\" is not in this release yet");
-        p->rule->directions = word_is(w, "in") ? POLICY_DIRECTION_IN : POLICY_DIRECTION_OUT;
-        return 0;
+                return POLICY_DIRECTION_BIND;
+        return word_is(w, "in") ? POLICY_DIRECTION_IN : POLICY_DIRECTION_OUT;
 }
 
 static int parse_to_from(RuleParser *p, Word w) {
-        bool to = word_is(w, "to");
-        unsigned implied = to ? POLICY_DIRECTION_OUT : POLICY_DIRECTION_IN;
+        bool to = word_is(w, "to"), bind = p->rule->directions == POLICY_DIRECTION_BIND;
+        unsigned implied = bind && to ? POLICY_DIRECTION_BIND
+                : to                  ? POLICY_DIRECTION_OUT
+                                      : POLICY_DIRECTION_IN;
         Word list;
 
+        if (bind && !to)
+                return RULE_FAIL(p, w.s, -EINVAL, "direction-conflict",
+                        "\"from\" does not go with \"bind\": nobody has called yet (\"to ADDRESS\" "
+                        "is the local address; who may call says an \"in\" rule)");
         if (p->rule->directions != 0 && p->rule->directions != implied)
                 return RULE_FAIL(p, w.s, -EINVAL, "direction-conflict",
                         "\"%s\" does not go with \"%s\" (did you mean \"%s\"?)", to ? "to" : "from",
@@ -331,8 +335,57 @@ static int parse_to_from(RuleParser *p, Word w) {
         return rule_parse_peers(p, list);
 }
 
+static int fail_interface(RuleParser *p, Word w) {
+        if (w.n == 0)
+                return RULE_FAIL(p, w.s, -EINVAL, "missing-interface",
+                        "an interface is missing after \"via\"");
+        if (word_is(w, "any"))
+                return RULE_FAIL(p, w.s, -EINVAL, "bad-interface",
+                        "a rule without \"via\" holds on any interface");
+        if (memchr(w.s, ',', w.n))
+                return RULE_FAIL(p, w.s, -EINVAL, "bad-interface",
+                        "\"%s\" is not an interface; a rule names one (write one rule for each)",
+                        QUOTE_WORD(w));
+        if (memchr(w.s, '*', w.n) || w.s[w.n - 1] == '+')
+                return RULE_FAIL(p, w.s, -EINVAL, "bad-interface",
+                        "\"%s\" is a pattern; interfaces are named in full, also by an altname "
+                        "(\"ip link property add dev eth0 altname NAME\")",
+                        QUOTE_WORD(w));
+        return RULE_FAIL(p, w.s, -EINVAL, "bad-interface",
+                "\"%s\" cannot be the name of an interface", QUOTE_WORD(w));
+}
+
+static int parse_via(RuleParser *p, Word via) {
+        char name[POLICY_INTERFACE_MAX + 1];
+        Word w;
+
+        if (p->rule->directions == POLICY_DIRECTION_BIND)
+                return RULE_FAIL(p, via.s, -EINVAL, "direction-conflict",
+                        "\"via\" does not go with \"bind\": a port is bound to an address (\"to "
+                        "ADDRESS\"), not to an interface");
+        w = next_list(p);
+        if (!word_copy(w, name, sizeof(name)) || !policy_interface_name_is_valid(name))
+                return fail_interface(p, w);
+        p->rule->via = strdup(name);
+        if (!p->rule->via)
+                return RULE_FAIL(p, w.s, -ENOMEM, "no-memory", "out of memory");
+        return 0;
+}
+
+/* What follows the interface, which comes last. */
+static int fail_after_via(RuleParser *p, Word w) {
+        if (word_is(w, "via"))
+                return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
+                        "unexpected \"via\": a rule names one interface");
+        return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
+                "unexpected \"%s\": \"via\" and the interface come last", QUOTE_WORD(w));
+}
+
 static int fail_rest(RuleParser *p, Word w) {
         const char *meant = word_meant(w, peers_words);
+
+        if (p->rule->via)
+                return fail_after_via(p, w);
 
         if (word_is_one_of(w, direction_words))
                 return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
@@ -350,9 +403,30 @@ static int fail_rest(RuleParser *p, Word w) {
                 return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
                         "unexpected \"%s\": a port is written behind its protocol (\"tcp/443\")",
                         QUOTE_WORD(w));
+        if (p->rule->n_peers > 0 && meant && streq(meant, "via"))
+                return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
+                        "unexpected \"%s\" (did you mean \"via\"?)", QUOTE_WORD(w));
         return RULE_FAIL(p, w.s, -EINVAL, "unexpected-word",
-                "unexpected \"%s\" (a rule is [in|out] [PROTOCOL[/PORTS]] [to|from PEERS])",
+                "unexpected \"%s\" (a rule is [in|out|bind] [PROTOCOL[/PORTS]] [to|from PEERS] "
+                "[via INTERFACE])",
                 QUOTE_WORD(w));
+}
+
+/* Only what has ports can be bound. */
+static int check_bind(RuleParser *p, Word what) {
+        if (p->rule->directions != POLICY_DIRECTION_BIND)
+                return 0;
+        for (size_t i = 0; i < p->rule->n_services; i++) {
+                int protocol = p->rule->services[i].protocol;
+                char buf[8];
+
+                if (protocol != POLICY_PROTOCOL_ANY && !policy_protocol_has_ports(protocol))
+                        return RULE_FAIL(p, what.s, -EINVAL, "ports-not-allowed",
+                                "\"%s\" has no ports to bind (tcp, udp, udplite and sctp have; "
+                                "\"any\" is all of them)",
+                                policy_protocol_to_string(protocol, buf));
+        }
+        return 0;
 }
 
 static int parse_words(RuleParser *p) {
@@ -363,14 +437,16 @@ static int parse_words(RuleParser *p) {
                 return RULE_FAIL(p, w.s, -EINVAL, "empty-rule",
                         "the rule is empty (\"any\" stands for everything)");
         if (word_is_one_of(w, direction_words)) {
-                r = parse_direction(p, w);
-                if (r < 0)
-                        return r;
+                p->rule->directions = word_to_direction(w);
                 w = next_word(p);
         }
         if (w.n > 0 && !word_is_one_of(w, peers_words)) {
                 p->cursor = w.s;
-                r = parse_what(p, next_list(p));
+                w = next_list(p);
+                r = parse_what(p, w);
+                if (r < 0)
+                        return r;
+                r = check_bind(p, w);
                 if (r < 0)
                         return r;
                 w = next_word(p);
@@ -381,9 +457,12 @@ static int parse_words(RuleParser *p) {
                         return r;
                 w = next_word(p);
         }
-        if (word_is(w, "via"))
-                return RULE_FAIL(
-                        p, w.s, -EOPNOTSUPP, "not-supported", "\"via\" is not in this release yet");
+        if (word_is(w, "via")) {
+                r = parse_via(p, w);
+                if (r < 0)
+                        return r;
+                w = next_word(p);
+        }
         return w.n > 0 ? fail_rest(p, w) : 0;
 }
 
@@ -427,7 +506,8 @@ static int compare_peers(const void *a, const void *b) {
                 return d;
         if (x->prefix_len != y->prefix_len)
                 return x->prefix_len < y->prefix_len ? -1 : 1;
-        return memcmp(x->last, y->last, sizeof(x->last));
+        d = memcmp(x->last, y->last, sizeof(x->last));
+        return d != 0 ? d : strcmp(strempty(x->list), strempty(y->list));
 }
 
 /* Sorts, and takes out what is there twice. */
@@ -445,6 +525,8 @@ static void make_canonical(PolicyRule *rule) {
         for (size_t i = 0; i < rule->n_peers; i++)
                 if (n == 0 || compare_peers(rule->peers + n - 1, rule->peers + i) != 0)
                         rule->peers[n++] = rule->peers[i];
+                else
+                        free(rule->peers[i].list);
         rule->n_peers = n;
 }
 

@@ -26,6 +26,19 @@ static const struct {
         { "dst", "to" },
         { "src", "from" },
         { "on", "via" },
+        { "dev", "via" },
+        { "iface", "via" },
+        { "interface", "via" },
+        { "oif", "via" },
+        { "iif", "via" },
+        { "listen", "bind" },
+        { "loopback", "localhost" },
+        { "everyone", "any" },
+        { "world", "any" },
+        { "wan", "internet" },
+        { "public", "internet" },
+        { "localnet", "lan" },
+        { "local-network", "lan" },
 };
 
 bool word_is(Word w, const char *s) {

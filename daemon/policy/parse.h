@@ -68,7 +68,9 @@ bool policy_id_is_valid(const char *s);        /* 1-64 of A-Z a-z 0-9 . _ : @ - 
 bool policy_comment_is_valid(const char *s);   /* UTF-8 without control characters */
 bool policy_glob_is_valid(const char *s);      /* likewise, 1-255 bytes */
 bool policy_list_name_is_valid(const char *s); /* as profile names */
-bool policy_interface_name_is_valid(
-        const char *s); /* 1-127 bytes, no '/', ':' or white space, not . or .. */
+/* 1-127 printable ASCII characters without / : , * ! and spaces, no + at the end, not ., .. or any: what other
+ * firewalls mean by these would be a name here that no interface has. */
+bool policy_interface_name_is_valid(const char *s);
+bool policy_list_path_is_valid(const char *s); /* as a pattern, up to POLICY_LIST_PATH_MAX bytes */
 bool policy_profile_name_is_valid(
         const char *s); /* 1-64 of A-Z a-z 0-9 . _ -, a letter or digit first */

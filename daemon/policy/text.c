@@ -335,6 +335,28 @@ static void add_json_default(Text *t, const PolicyFile *file) {
         text_add(t, " }");
 }
 
+static void add_json_lists(Text *t, const PolicyFile *file) {
+        if (file->n_lists == 0)
+                return;
+        text_add(t, ",\n  \"lists\": {\n");
+        for (size_t i = 0; i < file->n_lists; i++) {
+                const PolicyListDefinition *list = file->lists + i;
+
+                text_add(t, "    ");
+                add_json_string(t, list->name);
+                text_add(t, ": { ");
+                if (list->file) {
+                        add_json_member(t, "", "file", list->file);
+                        add_json_member(t, ", ", "on-error", "keep-last");
+                } else {
+                        text_add(t, "\"networks\": ");
+                        add_json_strings(t, list->networks);
+                }
+                text_add(t, i + 1 < file->n_lists ? " },\n" : " }\n");
+        }
+        text_add(t, "  }");
+}
+
 static void add_json_rules(Text *t, const PolicyFile *file) {
         if (file->n_rules == 0)
                 return;
@@ -367,8 +389,12 @@ char *policy_file_to_json(const PolicyFile *file) {
         if (file->mode != POLICY_MODE_UNSET)
                 add_json_member(&t, ",\n  ", "mode", strempty(policy_mode_to_string(file->mode)));
         add_json_default(&t, file);
+        if (file->refusal != POLICY_ERRNO_UNSET)
+                add_json_member(
+                        &t, ",\n  ", "errno", strempty(policy_errno_to_string(file->refusal)));
         if (file->profile)
                 add_json_member(&t, ",\n  ", "profile", file->profile);
+        add_json_lists(&t, file);
         add_json_rules(&t, file);
         text_add(&t, "\n}\n");
         return text_finish(&t);

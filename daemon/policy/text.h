@@ -4,14 +4,17 @@
 
 #include "policy/model.h"
 
-/* The canonical body: "in tcp/80,443 from 10.0.0.0/8,localhost", "out any", "tcp/443" (both directions).
- * Direction (unless both), what (unless any), peers (unless any); never empty: at the least "any".
+/* The canonical body: "in tcp/80,443 from 10.0.0.0/8,localhost via eth0", "out any", "tcp/443" (in and out),
+ * "bind udp/5353 to 224.0.0.251".
+ * Direction (unless in and out), what (unless any), peers (unless any), interface; never empty: at the least
+ * "any", which also stands where otherwise only "via" would.
  * Parsing it gives the same rule again, also on a host that lacks the service names it was written with.
  * Owned; NULL without memory. */
 char *policy_rule_to_body(const PolicyRule *rule);
 
 /* The rule as the tool echoes it: one line per direction, everything spelled out, no trailing newline:
- * "allow in tcp/443 from any" and "allow out tcp/443 to any". Owned; NULL without memory. */
+ * "allow in tcp/443 from any" and "allow out tcp/443 to any", "allow bind tcp/8080 to any". Owned; NULL
+ * without memory. */
 char *policy_rule_to_expanded(const PolicyRule *rule);
 
 /* Canonical JSON of a file: keys in a fixed order, rules as objects {"allow": body, "id":, "comment":}, one

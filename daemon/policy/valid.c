@@ -47,3 +47,24 @@ bool policy_glob_is_valid(const char *s) {
 bool policy_profile_name_is_valid(const char *s) {
         return made_of(s, POLICY_ID_MAX, "._-") && !strchr("._-", *s);
 }
+
+bool policy_list_name_is_valid(const char *s) {
+        return policy_profile_name_is_valid(s);
+}
+
+/* A name that a rule takes and no interface has is a deny that never holds, so habits of other firewalls
+ * ("eth*", "tun+", "!lo", "eth0,eth1", "any") are no names here, whatever the kernel says of them. */
+bool policy_interface_name_is_valid(const char *s) {
+        size_t n = strlen(s);
+
+        if (n == 0 || n > POLICY_INTERFACE_MAX || s[n - 1] == '+')
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (s[i] <= 0x20 || s[i] >= 0x7f || strchr("/:,*!", s[i]))
+                        return false;
+        return !streq(s, ".") && !streq(s, "..") && !streq(s, "any");
+}
+
+bool policy_list_path_is_valid(const char *s) {
+        return *s != '\0' && printable(s, POLICY_LIST_PATH_MAX);
+}
