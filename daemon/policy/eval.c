@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The reference evaluator. Every question is answered by a walk over all rules, each service and each peer
- * of them; nothing is prepared, merged or remembered between two questions.
+ * of them; nothing is prepared, merged or remembered between two questions. Where the interface is not
+ * decided yet, each of the host's is asked.
  */
 #include "policy/eval.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -14,11 +15,15 @@
 
 /* What a rule is asked about. */
 typedef struct Question {
-        unsigned direction; /* POLICY_DIRECTION_* */
-        bool to_multicast;  /* the packet's destination is a multicast address of ours */
-        const uint8_t *remote;
+        const PolicyHost *host;
+        unsigned direction;    /* POLICY_DIRECTION_* */
+        bool to_multicast;     /* in: the packet's destination is a multicast address of ours */
+        bool to_broadcast;     /* likewise, a broadcast address */
+        const uint8_t *remote; /* bind: the local address */
         uint8_t protocol;
         uint16_t port;
+        bool elsewhere;
+        size_t interface; /* unless elsewhere: index into the host's */
 } Question;
 
 /* How one element of an entry matches: what precedence is judged by. */
@@ -27,6 +32,7 @@ typedef struct Match {
         unsigned prefix_len;
         unsigned n_ports; /* beside the first */
         bool any_protocol;
+        bool any_interface;
 } Match;
 
 typedef struct Answer {
@@ -82,6 +88,56 @@ static bool question_matches_multicast(const Question *q, bool v4, unsigned *ret
         return v4 ? (q->remote[12] & 0xf0) == 0xe0 : q->remote[0] == 0xff;
 }
 
+static bool network_holds(const PolicyNetwork *network, const uint8_t address[16]) {
+        bool v4 = network->bits >= 96 && address_is_v4(network->address);
+
+        return v4 == address_is_v4(address) &&
+                address_has_prefix(address, network->address, network->bits);
+}
+
+/* IPv6 has no broadcast. */
+static bool question_matches_broadcast(const Question *q, bool v4, unsigned *ret_len) {
+        static const uint8_t limited[4] = { 255, 255, 255, 255 };
+
+        *ret_len = 32;
+        if (!v4)
+                return false;
+        if (q->direction == POLICY_DIRECTION_IN)
+                return q->to_broadcast;
+        if (memcmp(q->remote + 12, limited, sizeof(limited)) == 0)
+                return true;
+        for (size_t i = 0; i < q->host->n_broadcast; i++)
+                if (network_holds(&q->host->broadcast[i], q->remote))
+                        return true;
+        return false;
+}
+
+/* The longest of the host's networks that holds the address counts. */
+static bool question_matches_lan(const Question *q, bool v4, unsigned *ret_len) {
+        bool found = false;
+
+        *ret_len = 0;
+        for (size_t i = 0; i < q->host->n_lan; i++) {
+                const PolicyNetwork *network = &q->host->lan[i];
+
+                if (!network_holds(network, q->remote))
+                        continue;
+                *ret_len = MAX(*ret_len, v4 ? network->bits - 96U : network->bits);
+                found = true;
+        }
+        return found;
+}
+
+static bool question_matches_list(const Question *q, const char *name, unsigned *ret_len) {
+        const PolicyList *list = policy_host_list(q->host, name);
+        int len = list ? policy_list_match(list, q->remote) : -1;
+
+        if (len < 0)
+                return false;
+        *ret_len = (unsigned)len;
+        return true;
+}
+
 /* Does the peer match the remote address, and with what length in the address's own family? */
 static bool peer_matches(const PolicyPeer *peer, const Question *q, unsigned *ret_len) {
         static const uint8_t loopback6[16] = { [15] = 1 };
@@ -111,9 +167,14 @@ static bool peer_matches(const PolicyPeer *peer, const Question *q, unsigned *re
         case POLICY_PEER_MULTICAST:
                 return question_matches_multicast(q, v4, ret_len);
         case POLICY_PEER_BROADCAST:
+                return question_matches_broadcast(q, v4, ret_len);
         case POLICY_PEER_LAN:
+                return question_matches_lan(q, v4, ret_len);
         case POLICY_PEER_INTERNET:
+                *ret_len = 0;
+                return policy_host_is_internet(q->host, a);
         case POLICY_PEER_LIST:
+                return question_matches_list(q, peer->list, ret_len);
         case _POLICY_PEER_TYPE_MAX:
                 break;
         }
@@ -124,6 +185,31 @@ static bool service_matches(const PolicyService *service, const Question *q) {
         if (service->protocol != POLICY_PROTOCOL_ANY && service->protocol != q->protocol)
                 return false;
         return q->port >= service->port_min && q->port <= service->port_max;
+}
+
+static bool interface_is_named(const Question *q, const char *name) {
+        if (q->interface >= q->host->n_interfaces)
+                return false;
+        for (char **s = q->host->interfaces[q->interface].names; s && *s; s++)
+                if (streq(*s, name))
+                        return true;
+        return false;
+}
+
+/* Does the rule hold where the question is asked? Elsewhere nobody knows the interface: what `via` would
+ * refuse is refused, as if it did not say so, and what it would allow is not allowed. */
+static bool rule_holds_here(const PolicyRule *rule, const Question *q, bool *ret_any_interface) {
+        *ret_any_interface = !rule->via || q->elsewhere;
+        if (!rule->via)
+                return true;
+        if (q->elsewhere)
+                return rule->verdict != POLICY_ALLOW;
+        return interface_is_named(q, rule->via);
+}
+
+/* The host's networks are not those of another network namespace: being in them there earns nothing. */
+static bool peer_holds_here(const PolicyPeer *peer, const PolicyRule *rule, const Question *q) {
+        return peer->type != POLICY_PEER_LAN || !q->elsewhere || rule->verdict != POLICY_ALLOW;
 }
 
 /* Does a decide over b? On a full tie the first one stays. */
@@ -145,6 +231,8 @@ static bool match_beats(const Match *a, const Match *b) {
                 return a->n_ports < b->n_ports;
         if (a->any_protocol != b->any_protocol)
                 return b->any_protocol;
+        if (a->any_interface != b->any_interface)
+                return b->any_interface;
         allow_a = a->entry->rule->verdict == POLICY_ALLOW;
         allow_b = b->entry->rule->verdict == POLICY_ALLOW;
         if (allow_a != allow_b)
@@ -159,14 +247,16 @@ static void match_take(Match *best, const Match *candidate) {
 
 static void answer_entry(Answer *answer, const PolicyEntry *entry, const Question *q) {
         const PolicyRule *rule = entry->rule;
+        bool any_interface;
 
-        if (!(rule->directions & q->direction))
+        if (!(rule->directions & q->direction) || !rule_holds_here(rule, q, &any_interface))
                 return;
 
         for (size_t i = 0; i < rule->n_peers; i++) {
                 unsigned len;
 
-                if (!peer_matches(&rule->peers[i], q, &len))
+                if (!peer_holds_here(&rule->peers[i], rule, q) ||
+                        !peer_matches(&rule->peers[i], q, &len))
                         continue;
                 for (size_t k = 0; k < rule->n_services; k++) {
                         const PolicyService *service = &rule->services[k];
@@ -175,6 +265,7 @@ static void answer_entry(Answer *answer, const PolicyEntry *entry, const Questio
                                 .prefix_len = len,
                                 .n_ports = service->port_max - service->port_min,
                                 .any_protocol = service->protocol == POLICY_PROTOCOL_ANY,
+                                .any_interface = any_interface,
                         };
 
                         if (!service_matches(service, q))
@@ -187,7 +278,7 @@ static void answer_entry(Answer *answer, const PolicyEntry *entry, const Questio
         }
 }
 
-static Answer answer_question(const PolicyStack *stack, const Question *q) {
+static Answer answer_here(const PolicyStack *stack, const Question *q) {
         Answer answer = {};
 
         for (size_t i = 0; i < stack->n_entries; i++)
@@ -196,74 +287,144 @@ static Answer answer_question(const PolicyStack *stack, const Question *q) {
 }
 
 static bool default_allows(const PolicyStack *stack, unsigned direction) {
-        PolicyDefault d =
-                direction == POLICY_DIRECTION_OUT ? stack->default_out : stack->default_in;
-
-        return d == POLICY_DEFAULT_ALLOW;
+        switch (direction) {
+        case POLICY_DIRECTION_OUT:
+                return stack->default_out == POLICY_DEFAULT_ALLOW;
+        case POLICY_DIRECTION_IN:
+                return stack->default_in == POLICY_DEFAULT_ALLOW;
+        default:
+                return true; /* a local port alone reaches nobody */
+        }
 }
 
-const PolicyEntry *policy_eval_view(const PolicyStack *stack, unsigned view,
-        const uint8_t remote[16], uint8_t protocol, uint16_t port, unsigned *ret_action) {
+static unsigned answer_action(const PolicyStack *stack, const Question *q, const Answer *answer) {
+        const PolicyEntry *entry = answer->best.entry;
+
+        if (!entry)
+                return default_allows(stack, q->direction) ? CGP_ACTION_ALLOW : CGP_ACTION_DENY;
+        switch (entry->rule->verdict) {
+        case POLICY_ALLOW:
+                return CGP_ACTION_ALLOW;
+        case POLICY_NEVER:
+                return CGP_ACTION_NEVER;
+        case POLICY_DENY:
+        case _POLICY_VERDICT_MAX:
+                break;
+        }
+        return CGP_ACTION_DENY;
+}
+
+/* A system call comes before the route: what one of the interfaces would let pass is not refused here. The
+ * packet itself is judged again. Actions are numbered by strictness. */
+static Answer answer_undecided(const PolicyStack *stack, Question q) {
+        Answer mildest = {};
+        unsigned mildest_action = UINT_MAX;
+
+        /* Interface 0 is the one without names, also of a host that nothing is known of. */
+        for (q.interface = 0; q.interface < MAX(q.host->n_interfaces, (size_t)1); q.interface++) {
+                Answer answer = answer_here(stack, &q);
+                unsigned action = answer_action(stack, &q, &answer);
+
+                if (action < mildest_action) {
+                        mildest = answer;
+                        mildest_action = action;
+                }
+        }
+        return mildest;
+}
+
+static Answer answer_question(
+        const PolicyStack *stack, const Question *question, const PolicyPlace *place) {
+        Question q = *question;
+
+        q.elsewhere = place->elsewhere;
+        q.interface = place->interface;
+        if (place->undecided && !place->elsewhere)
+                return answer_undecided(stack, q);
+        return answer_here(stack, &q);
+}
+
+static unsigned view_direction(unsigned view) {
+        switch (view) {
+        case CGP_VIEW_OUT:
+                return POLICY_DIRECTION_OUT;
+        case CGP_VIEW_BIND:
+                return POLICY_DIRECTION_BIND;
+        default:
+                return POLICY_DIRECTION_IN;
+        }
+}
+
+const PolicyEntry *policy_eval_view(const PolicyStack *stack, const PolicyHost *host, unsigned view,
+        const PolicyPlace *place, const uint8_t remote[16], uint8_t protocol, uint16_t port,
+        unsigned *ret_action) {
         Question q = {
-                .direction = view == CGP_VIEW_OUT ? POLICY_DIRECTION_OUT : POLICY_DIRECTION_IN,
+                .host = host,
+                .direction = view_direction(view),
                 .to_multicast = view == CGP_VIEW_IN_MULTICAST,
+                .to_broadcast = view == CGP_VIEW_IN_BROADCAST,
                 .remote = remote,
                 .protocol = protocol,
                 .port = port,
         };
-        const PolicyEntry *entry = answer_question(stack, &q).best.entry;
+        Answer answer = answer_question(stack, &q, place);
 
-        if (!entry) {
-                *ret_action =
-                        default_allows(stack, q.direction) ? CGP_ACTION_ALLOW : CGP_ACTION_DENY;
-                return NULL;
-        }
-
-        switch (entry->rule->verdict) {
-        case POLICY_ALLOW:
-                *ret_action = CGP_ACTION_ALLOW;
-                break;
-        case POLICY_NEVER:
-                *ret_action = CGP_ACTION_NEVER;
-                break;
-        case POLICY_DENY:
-        case _POLICY_VERDICT_MAX:
-                *ret_action = CGP_ACTION_DENY;
-                break;
-        }
-        return entry;
+        *ret_action = answer_action(stack, &q, &answer);
+        return answer.best.entry;
 }
 
-/* The same packets, seen as a conversation that the other side opens. */
-static Question question_reverse(const Question *q, const PolicyFlow *flow) {
-        bool out = q->direction == POLICY_DIRECTION_OUT;
+static Question flow_question(const PolicyHost *host, const PolicyFlow *flow, unsigned direction) {
+        bool in = direction == POLICY_DIRECTION_IN;
 
         return (Question){
-                .direction = out ? POLICY_DIRECTION_IN : POLICY_DIRECTION_OUT,
-                .remote = q->remote,
-                .protocol = q->protocol,
-                .port = out ? flow->local_port : flow->remote_port,
+                .host = host,
+                .direction = direction,
+                .to_multicast = in && flow->local_is_multicast,
+                .to_broadcast = in && flow->local_is_broadcast,
+                .remote = flow->remote,
+                .protocol = flow->protocol,
+                .port = direction == POLICY_DIRECTION_OUT ? flow->remote_port : flow->local_port,
         };
 }
 
-PolicyJudgement policy_eval_flow(const PolicyStack *stack, const PolicyFlow *flow) {
-        bool out = flow->direction == CGP_DIR_OUT;
-        Question q = {
-                .direction = out ? POLICY_DIRECTION_OUT : POLICY_DIRECTION_IN,
-                .to_multicast = !out && flow->local_is_multicast,
-                .remote = flow->remote,
-                .protocol = flow->protocol,
-                .port = out ? flow->remote_port : flow->local_port,
-        };
-        Question reverse = question_reverse(&q, flow);
-        Answer answer = answer_question(stack, &q);
-        const PolicyEntry *other = answer_question(stack, &reverse).best.entry;
+/* The NEVER that refuses the same packets, seen as a conversation that the other side opens; or NULL. */
+static const PolicyEntry *never_of_other_direction(
+        const PolicyStack *stack, const PolicyHost *host, const PolicyFlow *flow) {
+        const PolicyEntry *entry;
+        Question q;
+
+        if (flow->direction == CGP_DIR_BIND)
+                return NULL;
+        q = flow_question(host, flow,
+                flow->direction == CGP_DIR_OUT ? POLICY_DIRECTION_IN : POLICY_DIRECTION_OUT);
+        /* Nothing was sent to a group yet when the other side begins. */
+        q.to_multicast = false;
+        q.to_broadcast = false;
+        entry = answer_question(stack, &q, &flow->place).best.entry;
+        return entry && entry->rule->verdict == POLICY_NEVER ? entry : NULL;
+}
+
+static unsigned flow_direction(const PolicyFlow *flow) {
+        switch (flow->direction) {
+        case CGP_DIR_OUT:
+                return POLICY_DIRECTION_OUT;
+        case CGP_DIR_BIND:
+                return POLICY_DIRECTION_BIND;
+        default:
+                return POLICY_DIRECTION_IN;
+        }
+}
+
+PolicyJudgement policy_eval_flow(
+        const PolicyStack *stack, const PolicyHost *host, const PolicyFlow *flow) {
+        Question q = flow_question(host, flow, flow_direction(flow));
+        Answer answer = answer_question(stack, &q, &flow->place);
+        const PolicyEntry *other = never_of_other_direction(stack, host, flow);
         const PolicyEntry *entry = answer.best.entry;
         PolicyJudgement judgement = { .default_direction = flow->direction };
 
         /* A NEVER of the direction itself is the better explanation, so the other one comes second. */
-        if ((!entry || entry->rule->verdict != POLICY_NEVER) && other &&
-                other->rule->verdict == POLICY_NEVER)
+        if ((!entry || entry->rule->verdict != POLICY_NEVER) && other)
                 entry = other;
 
         judgement.entry = entry;

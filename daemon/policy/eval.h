@@ -54,8 +54,9 @@ PolicyJudgement policy_eval_flow(
         const PolicyStack *stack, const PolicyHost *host, const PolicyFlow *flow);
 
 /* One view, as policy_image_lookup() sees it: the deciding entry (NULL: the default) and the action. In a
- * place that is undecided: allow if some interface allows (the entry of the first that does), else the
- * strictest (the entry of the first that is). */
+ * place that is undecided: the least strict of what the interfaces 0.. would do, ALLOW before DENY before
+ * NEVER (the entry of the first interface that does so). Not the strictest: views IN are asked for their NEVER
+ * by conversations that go out, and one that holds on one interface must not refuse the others. */
 const PolicyEntry *policy_eval_view(const PolicyStack *stack, const PolicyHost *host, unsigned view,
         const PolicyPlace *place, const uint8_t remote[16], uint8_t protocol, uint16_t port,
         unsigned *ret_action);
