@@ -8,8 +8,8 @@
  *   else the default of the direction; what no `bind` rule decides is allowed.
  * A peer `multicast` in an `in` rule means the packet's destination; it counts with the length of the
  * multicast prefix (4 or 8) and is found in view IN_MULTICAST only, where it competes with the rest.
- * `broadcast` likewise, with length 32, in view IN_BROADCAST, and is IPv4 only; `lan` and `@list` count with the length of the
- * network that matched, `internet` with 0.
+ * `broadcast` likewise, with length 32, in view IN_BROADCAST, and is IPv4 only; `lan` and `@list` count with
+ * the length of the network that matched, `internet` with 0.
  *
  * Places (cgp-abi.h), only if some rule has `via` or `lan`: ELSEWHERE, an allow with `via` or of `lan` never
  * matches, a deny or never with `via` always does (as if it had none), one of `lan` where the host's
