@@ -20,15 +20,15 @@
 #define CGP_FLOW_REFRESH_NSEC (1000ULL * 1000 * 1000)
 
 CGP_INLINE __u64 cgp_judge_as_opening(const struct cgp_tuple *t, int is_egress) {
-        return cgp_judge_opened(t, is_egress ? CGP_OPENER_OUT : cgp_arrival_opener(t));
+        return cgp_judge_opened(t, is_egress ? CGP_OPENER_OUT : CGP_OPENER_OF_VIEW(t->arrival));
 }
 
 /* Nobody saw the opener. A socket made under our programs has no business in this state (only TCP_REPAIR
  * and the like get there), so both directions must allow it; one that is older is given the benefit of
  * the doubt. */
 CGP_CALLED __u64 cgp_judge_unknown(const struct cgp_tuple *t, __u32 is_egress, __u32 both) {
-        __u64 out = cgp_judge_out(t);
-        __u64 in = cgp_judge_arrival(t);
+        __u64 out = cgp_judge(t, CGP_VIEW_OUT);
+        __u64 in = cgp_judge(t, t->arrival);
 
         return is_egress ? cgp_judge_unseen(out, in, both) : cgp_judge_unseen(in, out, both);
 }
@@ -83,7 +83,7 @@ CGP_CALLED __u64 cgp_judge_tcp(struct bpf_sock *sk, const struct cgp_tuple *t, _
 }
 
 CGP_INLINE void cgp_flow_key_init(struct cgp_flow_key *key, const struct cgp_tuple *t) {
-        key->subject = cgp_config.subject;
+        key->subject = cgp_image.config.subject;
         key->local_port = t->flags & CGP_TUPLE_ECHO ? t->echo : t->local_port;
         key->remote_port = t->remote_port;
         __builtin_memcpy(key->remote, t->remote, sizeof(key->remote));
@@ -136,8 +136,8 @@ CGP_CALLED __u64 cgp_judge_datagram(
         struct cgp_flow *flow;
 
         /* Where both openers are allowed nothing depends on who it was. */
-        out = cgp_judge_out(t);
-        in = cgp_judge_arrival(t);
+        out = cgp_judge(t, CGP_VIEW_OUT);
+        in = cgp_judge(t, t->arrival);
         if (cgp_is_allowed(out) && cgp_is_allowed(in))
                 return is_egress ? out : in;
 
@@ -157,10 +157,11 @@ CGP_CALLED __u64 cgp_judge_datagram(
         if (t->flags & CGP_TUPLE_ECHO_REPLY)
                 return verdict;
         /* In audit it passes whatever the verdict is, and so will the answers. */
-        if (!cgp_is_allowed(verdict) && cgp_config.mode != CGP_MODE_AUDIT)
+        if (!cgp_is_allowed(verdict) && cgp_image.config.mode != CGP_MODE_AUDIT)
                 return verdict;
         /* fail closed: the answer would be dropped as an opening of the peer's. */
-        if (cgp_flow_store(&key, flow, is_egress ? CGP_OPENER_OUT : cgp_arrival_opener(t), now) < 0)
+        if (cgp_flow_store(&key, flow, is_egress ? CGP_OPENER_OUT : CGP_OPENER_OF_VIEW(t->arrival),
+                    now) < 0)
                 return cgp_verdict_broken(is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
         return verdict;
 }

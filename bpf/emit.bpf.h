@@ -135,15 +135,15 @@ CGP_CALLED int cgp_emit(void *ctx, struct cgp_denial *denial) {
 }
 
 CGP_INLINE __u16 cgp_event_type(void) {
-        return cgp_config.mode == CGP_MODE_AUDIT ? CGP_EVENT_WOULD : CGP_EVENT_DENIED;
+        return cgp_image.config.mode == CGP_MODE_AUDIT ? CGP_EVENT_WOULD : CGP_EVENT_DENIED;
 }
 
 /* What an event says of a tuple and its verdict. */
 CGP_INLINE void cgp_event_fill(
         struct cgp_event *event, const struct cgp_tuple *t, __u64 verdict, __u32 hook) {
         event->type = cgp_event_type();
-        event->generation = cgp_config.generation;
-        event->subject = cgp_config.subject;
+        event->generation = cgp_image.config.generation;
+        event->subject = cgp_image.config.subject;
         event->rule = cgp_verdict_rule(verdict);
         event->direction = cgp_verdict_direction(verdict);
         event->hook = hook;

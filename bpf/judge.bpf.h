@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a tuple and the opener of its conversation to a verdict. Reads configuration and tables only: what
+ * From a packet or call as seen from our side to a verdict. Reads configuration, tables and sets only: what
  * is remembered of conversations is the business of conversation.bpf.h.
  *
  * A verdict travels as one __u64, because a BPF function returns nothing larger: counter in bits 0-31, rule
@@ -8,7 +8,19 @@
  */
 #pragma once
 
+#include <bpf/bpf_endian.h>
+
 #include "maps.bpf.h"
+
+/* A function that the verifier looks at once, by itself, and not again for each path that leads to a call:
+ * without this a load would take a hundred times as long. The price is that it can take numbers only
+ * (pointers to memory come with 5.12, and a context needs the kernel's BTF). Weak: each object has it, the
+ * linked one has it once. */
+#define CGP_GLOBAL __weak __attribute__((noinline))
+
+__u64 cgp_walk(__u64 paths, __u64 entry, __u64 key);
+#define CGP_MATCH_WALK(tables, size, paths, entry, key) cgp_walk(paths, entry, key)
+
 #include "match.bpf.h"
 
 /* One packet or system call, seen from our side. Addresses are also read as words. */
@@ -21,9 +33,10 @@ struct cgp_tuple {
         __u16 echo; /* identifier of an echo request or reply */
         __u8 protocol;
         __u8 flags;
-        __u8 is_multicast; /* received, and sent to a multicast address */
+        __u8 arrival; /* CGP_VIEW_IN_*: the view of who sent to us, by what it was sent to */
         __u8 tcp_flags;
-        __u8 _pad[4];
+        __u8 place; /* CGP_PLACE_* */
+        __u8 _pad[3];
 } __attribute__((aligned(8)));
 
 #define CGP_TUPLE_ICMP         (1U << 0) /* icmp is set */
@@ -33,12 +46,23 @@ struct cgp_tuple {
 
 #define CGP_TUPLE_ECHO (CGP_TUPLE_ECHO_REQUEST | CGP_TUPLE_ECHO_REPLY)
 
+/* The view that judges what such an opener began, and back. */
+#define CGP_VIEW_OF_OPENER(opener) ((opener)-1)
+#define CGP_OPENER_OF_VIEW(view)   ((view) + 1)
+
+_Static_assert(CGP_VIEW_OF_OPENER(CGP_OPENER_OUT) == CGP_VIEW_OUT &&
+                CGP_VIEW_OF_OPENER(CGP_OPENER_IN) == CGP_VIEW_IN &&
+                CGP_VIEW_OF_OPENER(CGP_OPENER_IN_MULTICAST) == CGP_VIEW_IN_MULTICAST &&
+                CGP_VIEW_OF_OPENER(CGP_OPENER_IN_BROADCAST) == CGP_VIEW_IN_BROADCAST,
+        "openers and views");
+
 CGP_INLINE int cgp_is_open(void) {
-        return (cgp_config.features & CGP_FEATURE_OPEN) || cgp_config.mode == CGP_MODE_OFF;
+        return (cgp_image.config.features & CGP_FEATURE_OPEN) ||
+                cgp_image.config.mode == CGP_MODE_OFF;
 }
 
-CGP_INLINE __u64 cgp_verdict_pack(__u32 counter, __u16 rule, __u8 action, __u32 direction) {
-        return counter | (__u64)rule << 32 | (__u64)action << 48 | (__u64)direction << 56;
+CGP_INLINE __u64 cgp_verdict_pack(const struct cgp_verdict *v, __u32 direction) {
+        return v->counter | (__u64)v->rule << 32 | (__u64)v->action << 48 | (__u64)direction << 56;
 }
 
 CGP_INLINE __u32 cgp_verdict_counter(__u64 verdict) {
@@ -59,8 +83,8 @@ CGP_INLINE __u32 cgp_verdict_direction(__u64 verdict) {
 
 /* What is neither allowed nor refused fails closed. */
 CGP_INLINE __u64 cgp_verdict_broken(__u32 direction) {
-        return cgp_verdict_pack(
-                cgp_config.broken.counter, cgp_config.broken.rule, CGP_ACTION_DENY, direction);
+        return cgp_image.config.broken.counter | (__u64)cgp_image.config.broken.rule << 32 |
+                (__u64)CGP_ACTION_DENY << 48 | (__u64)direction << 56;
 }
 
 CGP_INLINE int cgp_is_allowed(__u64 verdict) {
@@ -71,53 +95,51 @@ CGP_INLINE int cgp_is_never(__u64 verdict) {
         return cgp_verdict_action(verdict) == CGP_ACTION_NEVER;
 }
 
-/* A function that the verifier looks at once, by itself, and not again for each path that leads to a call:
- * without this a load would take a hundred times as long. The price is that it can take numbers only
- * (pointers to memory come with 5.12, and a context needs the kernel's BTF). Weak: each object has it, the
- * linked one has it once. service is protocol << 16 | port. */
-__weak __u64 cgp_judge_view(__u64 remote_high, __u64 remote_low, __u32 view, __u32 service);
-
-__weak __attribute__((noinline)) __u64 cgp_judge_view(
-        __u64 remote_high, __u64 remote_low, __u32 view, __u32 service) {
-        __u32 direction = view == CGP_VIEW_OUT ? CGP_DIR_OUT : CGP_DIR_IN;
-        __u64 remote[2] = { remote_high, remote_low };
-        struct cgp_verdict verdict;
-        const __u8 *tables;
-        __u32 zero = 0;
-
-        tables = bpf_map_lookup_elem(&cgp_tables, &zero);
-        if (!tables)
-                return cgp_verdict_broken(direction);
-        cgp_match(&cgp_config, tables, view, (const __u8 *)remote,
-                cgp_match_is_v4((const __u8 *)remote), service >> 16, service, &verdict);
-        return cgp_verdict_pack(verdict.counter, verdict.rule, verdict.action, direction);
+CGP_INLINE __u32 cgp_direction_of_view(__u32 view) {
+        if (view == CGP_VIEW_OUT)
+                return CGP_DIR_OUT;
+        return view == CGP_VIEW_BIND ? CGP_DIR_BIND : CGP_DIR_IN;
 }
 
-CGP_INLINE __u64 cgp_judge(const struct cgp_tuple *t, __u32 view, __u16 port) {
+CGP_GLOBAL __u64 cgp_walk(__u64 paths, __u64 entry, __u64 key) {
+        return cgp_match_walk(cgp_tables.bytes, cgp_instance.table_size, paths, entry, key);
+}
+
+/* The combination of sets that an address is in, or CGP_MATCH_BROKEN. */
+CGP_GLOBAL __u64 cgp_combination(__u64 hi, __u64 lo) {
+        return (hi ^ lo) | CGP_MATCH_BROKEN;
+}
+
+/* The verdict of one view. hi, lo: the address's words in host byte order; service: protocol << 16 | port. */
+CGP_GLOBAL __u64 cgp_judge_view(__u64 hi, __u64 lo, __u64 view, __u64 service, __u64 place) {
+        __u64 number, combination = 0, offset;
+
+        if (view >= CGP_N_VIEWS)
+                return cgp_verdict_broken(CGP_DIR_IN);
+        if ((cgp_image.config.features & CGP_FEATURE_SETS) &&
+                cgp_image.config.view[view].n_set_classes > 1) {
+                combination = cgp_combination(hi, lo);
+                if (combination > CGP_MAX_SET_COMBINATIONS)
+                        return cgp_verdict_broken(cgp_direction_of_view(view));
+        }
+        number = cgp_match(cgp_tables.bytes, cgp_instance.table_size, &cgp_image.config,
+                &cgp_image.config.view[view], hi, lo, service >> 16, service, place, combination);
+        if (number >= cgp_image.config.n_verdicts)
+                return cgp_verdict_broken(cgp_direction_of_view(view));
+        offset = (cgp_image.config.verdicts & ~7ULL) + number * sizeof(struct cgp_verdict);
+        CGP_MATCH_OPAQUE(offset);
+        if (offset > cgp_instance.image_size - sizeof(struct cgp_verdict))
+                return cgp_verdict_broken(cgp_direction_of_view(view));
+        return cgp_verdict_pack((const struct cgp_verdict *)((const char *)&cgp_image + offset),
+                cgp_direction_of_view(view));
+}
+
+CGP_INLINE __u64 cgp_judge(const struct cgp_tuple *t, __u32 view) {
         const __u64 *remote = (const __u64 *)(const void *)t->remote;
+        __u16 port = view == CGP_VIEW_OUT ? t->remote_port : t->local_port;
 
-        return cgp_judge_view(remote[0], remote[1], view, (__u32)t->protocol << 16 | port);
-}
-
-CGP_INLINE __u64 cgp_judge_out(const struct cgp_tuple *t) {
-        return cgp_judge(t, CGP_VIEW_OUT, t->remote_port);
-}
-
-CGP_INLINE __u64 cgp_judge_in(const struct cgp_tuple *t) {
-        return cgp_judge(t, CGP_VIEW_IN, t->local_port);
-}
-
-CGP_INLINE __u64 cgp_judge_multicast(const struct cgp_tuple *t) {
-        return cgp_judge(t, CGP_VIEW_IN_MULTICAST, t->local_port);
-}
-
-/* As an opening by the peer. */
-CGP_INLINE __u64 cgp_judge_arrival(const struct cgp_tuple *t) {
-        return t->is_multicast ? cgp_judge_multicast(t) : cgp_judge_in(t);
-}
-
-CGP_INLINE __u32 cgp_arrival_opener(const struct cgp_tuple *t) {
-        return t->is_multicast ? CGP_OPENER_IN_MULTICAST : CGP_OPENER_IN;
+        return cgp_judge_view(bpf_be64_to_cpu(remote[0]), bpf_be64_to_cpu(remote[1]), view,
+                (__u32)t->protocol << 16 | port, t->place);
 }
 
 /* The direction stays that of the conversation: it is what the operator sees talking. */
@@ -125,40 +147,17 @@ CGP_INLINE __u64 cgp_never_in_place_of(__u64 never, __u64 verdict) {
         return (never & ~(0xffULL << 56)) | (verdict & (0xffULL << 56));
 }
 
-__weak __u64 cgp_judge_words(__u64 remote_high, __u64 remote_low, __u32 ports, __u32 how);
-
-/* ports: local << 16 | remote; how: opener << 16 | is_multicast << 8 | protocol. */
-__weak __attribute__((noinline)) __u64 cgp_judge_words(
-        __u64 remote_high, __u64 remote_low, __u32 ports, __u32 how) {
-        __u32 opener = how >> 16;
-        __u32 arrival = how & 0x100 ? CGP_VIEW_IN_MULTICAST : CGP_VIEW_IN;
-        __u32 out = (how & 0xff) << 16 | (ports & 0xffff);
-        __u32 in = (how & 0xff) << 16 | ports >> 16;
-        __u64 verdict, other;
-
-        if (opener == CGP_OPENER_OUT) {
-                verdict = cgp_judge_view(remote_high, remote_low, CGP_VIEW_OUT, out);
-                if (!(cgp_config.features & CGP_FEATURE_NEVER_IN) || !cgp_is_allowed(verdict))
-                        return verdict;
-                other = cgp_judge_view(remote_high, remote_low, arrival, in);
-        } else {
-                __u32 view =
-                        opener == CGP_OPENER_IN_MULTICAST ? CGP_VIEW_IN_MULTICAST : CGP_VIEW_IN;
-
-                verdict = cgp_judge_view(remote_high, remote_low, view, in);
-                if (!(cgp_config.features & CGP_FEATURE_NEVER_OUT) || !cgp_is_allowed(verdict))
-                        return verdict;
-                other = cgp_judge_view(remote_high, remote_low, CGP_VIEW_OUT, out);
-        }
-        return cgp_is_never(other) ? cgp_never_in_place_of(other, verdict) : verdict;
-}
-
 /* A conversation whose opener is known. */
 CGP_INLINE __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
-        const __u64 *remote = (const __u64 *)(const void *)t->remote;
+        __u32 other_view = opener == CGP_OPENER_OUT ? t->arrival : CGP_VIEW_OUT;
+        __u32 never = opener == CGP_OPENER_OUT ? CGP_FEATURE_NEVER_IN : CGP_FEATURE_NEVER_OUT;
+        __u64 verdict, other;
 
-        return cgp_judge_words(remote[0], remote[1], (__u32)t->local_port << 16 | t->remote_port,
-                opener << 16 | (__u32)t->is_multicast << 8 | t->protocol);
+        verdict = cgp_judge(t, CGP_VIEW_OF_OPENER(opener));
+        if (!(cgp_image.config.features & never) || !cgp_is_allowed(verdict))
+                return verdict;
+        other = cgp_judge(t, other_view);
+        return cgp_is_never(other) ? cgp_never_in_place_of(other, verdict) : verdict;
 }
 
 /* A conversation whose opener nobody saw. own: as if the sender of this packet had opened it; other: as if

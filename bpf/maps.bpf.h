@@ -3,9 +3,9 @@
  * Configuration and maps, shared by all programs of an image. Every object defines them weakly; the linker
  * keeps one of each.
  *
- * cgp_config and cgp_tables belong to one image and are complete before anything is loaded. All other maps
- * are pinned and outlive images: the daemon hands them in, and the sizes given here are only what it
- * starts from. cgp_records and cgp_flushed are the daemon's own notes, no program touches them.
+ * cgp_image and cgp_tables belong to one instance and are complete before one of its programs is linked. All
+ * other maps are pinned and outlive images: the daemon hands them in, and the sizes given here are only
+ * what it starts from. cgp_records and cgp_flushed are the daemon's own notes, no program touches them.
  */
 #pragma once
 
@@ -18,15 +18,23 @@
 #define CGP_INLINE static inline __attribute__((always_inline))
 #define CGP_CALLED static __attribute__((noinline)) /* its own stack frame: 512 bytes are shared */
 
-extern const volatile struct cgp_config cgp_config;
+extern const volatile struct cgp_instance cgp_instance;
 
-struct {
-        __uint(type, BPF_MAP_TYPE_ARRAY);
-        __uint(max_entries, 1);
-        __uint(map_flags, BPF_F_MMAPABLE);
-        __type(key, __u32);
-        __type(value, __u64); /* replaced by a value of cgp_config.table_size bytes */
-} cgp_tables SEC(".maps") __weak;
+/* The two maps of an image are written as variables in sections of their own: array maps of one element
+ * whose value the programs address without a look-up. They are declared here with the sizes of an
+ * instance that is loaded ahead; the daemon hands in maps of the size that it needs, and says so in
+ * cgp_instance, by which every access is bounded. */
+struct cgp_image {
+        struct cgp_config config;
+        __u8 rest[CGP_SMALL_IMAGE_SIZE - sizeof(struct cgp_config)];
+};
+
+struct cgp_tables {
+        __u8 bytes[CGP_SMALL_TABLE_SIZE];
+};
+
+extern struct cgp_image cgp_image;
+extern struct cgp_tables cgp_tables;
 
 struct {
         __uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -77,6 +85,31 @@ struct {
         __type(key, __u64);
         __type(value, struct cgp_record);
 } cgp_records SEC(".maps") __weak;
+
+/* Interface index -> place. */
+struct {
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(max_entries, 16384);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
+        __type(key, __u32);
+        __type(value, struct cgp_interface);
+} cgp_interfaces SEC(".maps") __weak;
+
+/* Set maps by slot. How many pages one has is its own affair. */
+struct cgp_set_map {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, 1);
+        __uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+        __uint(key_size, sizeof(__u32));
+        __uint(value_size, CGP_SET_PAGE_SIZE);
+};
+
+struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+        __uint(max_entries, CGP_MAX_SET_SLOTS);
+        __type(key, __u32);
+        __array(values, struct cgp_set_map);
+} cgp_sets SEC(".maps") __weak;
 
 /* What a subject may still tell: time that was saved up, one event costs CGP_EVENT_COST of it. */
 struct cgp_bucket {

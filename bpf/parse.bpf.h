@@ -23,6 +23,8 @@
 
 #define CGP_MAX_EXTENSIONS 8
 
+#define CGP_PACKET_BROADCAST 1 /* of <linux/if_packet.h> */
+
 #define CGP_TCP_SYN 0x02
 #define CGP_TCP_ACK 0x10
 
@@ -181,10 +183,24 @@ CGP_INLINE void cgp_address_from_v6(__u8 *to, const struct in6_addr *address) {
         words[3] = address->in6_u.u6_addr32[3];
 }
 
-CGP_INLINE int cgp_address_is_multicast(const __u8 *address) {
-        if (cgp_match_is_v4(address))
-                return (address[12] & 0xf0) == 0xe0;
-        return address[0] == 0xff;
+/* Is this an IPv4 address, by its bytes? */
+CGP_INLINE int cgp_address_is_v4(const __u8 *address) {
+        const __u32 *words = (const __u32 *)(const void *)address;
+
+        return !(words[0] | words[1]) && words[2] == bpf_htonl(0xffff);
+}
+
+/* By what a packet was sent to: the view of who sent it. */
+CGP_INLINE __u8 cgp_arrival_view(struct __sk_buff *skb, const __u8 *local) {
+        const __u32 *words = (const __u32 *)(const void *)local;
+
+        if (!cgp_address_is_v4(local))
+                return local[0] == 0xff ? CGP_VIEW_IN_MULTICAST : CGP_VIEW_IN;
+        if ((local[12] & 0xf0) == 0xe0)
+                return CGP_VIEW_IN_MULTICAST;
+        if (words[3] == 0xffffffff || skb->pkt_type == CGP_PACKET_BROADCAST)
+                return CGP_VIEW_IN_BROADCAST;
+        return CGP_VIEW_IN;
 }
 
 CGP_INLINE int cgp_parse4(struct __sk_buff *skb, int is_egress, struct cgp_tuple *t) {
@@ -290,7 +306,6 @@ CGP_INLINE int cgp_parse(struct __sk_buff *skb, int is_egress, struct cgp_tuple 
                 r = cgp_parse6(skb, is_egress, t);
         else
                 r = -1;
-        if (!is_egress && cgp_address_is_multicast(t->local))
-                t->is_multicast = 1;
+        t->arrival = is_egress ? CGP_VIEW_IN : cgp_arrival_view(skb, t->local);
         return r;
 }

@@ -68,7 +68,7 @@ CGP_INLINE int cgp_conclude(
                 __sync_fetch_and_add(&counter->bytes, skb->len);
                 return CGP_PASS;
         }
-        if (cgp_config.mode == CGP_MODE_AUDIT) {
+        if (cgp_image.config.mode == CGP_MODE_AUDIT) {
                 if (counter)
                         __sync_fetch_and_add(&counter->would, 1);
                 cgp_report_packet(skb, t, verdict, hook);
@@ -81,13 +81,13 @@ CGP_INLINE int cgp_conclude(
 }
 
 CGP_INLINE __u64 cgp_judge_unparsable(int is_egress) {
-        const volatile struct cgp_verdict *v =
-                is_egress ? &cgp_config.unparsable_out : &cgp_config.unparsable_in;
+        const struct cgp_verdict *v =
+                is_egress ? &cgp_image.config.unparsable_out : &cgp_image.config.unparsable_in;
         __u32 direction = is_egress ? CGP_DIR_OUT : CGP_DIR_IN;
 
         if (v->action == CGP_ACTION_NONE || v->action > CGP_ACTION_NEVER)
                 return cgp_verdict_broken(direction);
-        return cgp_verdict_pack(v->counter, v->rule, v->action, direction);
+        return cgp_verdict_pack(v, direction);
 }
 
 /* An open policy has no verdicts, but who opened a connection is noted all the same: the next policy will
@@ -124,9 +124,8 @@ CGP_INLINE int cgp_filter(struct __sk_buff *skb, __u32 hook) {
         } else {
                 sk = cgp_full_sock(skb);
                 if (cgp_is_kernel_control(sk, &t))
-                        verdict = cgp_verdict_pack(cgp_config.control.counter,
-                                cgp_config.control.rule, CGP_ACTION_ALLOW,
-                                is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
+                        verdict = cgp_verdict_pack(
+                                &cgp_image.config.control, is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
                 else if (!is_dry)
                         verdict = cgp_judge_packet(sk, &t, is_egress);
                 else if (skb->cb[1] != CGP_OPENER_UNKNOWN)
@@ -138,8 +137,8 @@ CGP_INLINE int cgp_filter(struct __sk_buff *skb, __u32 hook) {
         if (is_dry) {
                 skb->cb[2] = cgp_verdict_rule(verdict);
                 skb->cb[3] = cgp_verdict_action(verdict);
-                return cgp_is_allowed(verdict) || cgp_config.mode == CGP_MODE_AUDIT ||
-                                cgp_config.mode == CGP_MODE_OFF
+                return cgp_is_allowed(verdict) || cgp_image.config.mode == CGP_MODE_AUDIT ||
+                                cgp_image.config.mode == CGP_MODE_OFF
                         ? CGP_PASS
                         : CGP_DROP;
         }

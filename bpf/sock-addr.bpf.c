@@ -46,7 +46,7 @@ CGP_INLINE void cgp_tuple_set_local(struct cgp_tuple *t, struct bpf_sock *sk) {
 
 /* Destination 0.0.0.0 is the host itself, by the address that the socket is bound to if it has one. */
 CGP_INLINE void cgp_tuple_set_remote4(struct cgp_tuple *t, __u32 address) {
-        if (!address && cgp_match_is_v4(t->local))
+        if (!address && cgp_address_is_v4(t->local))
                 address = cgp_address_v4(t->local);
         if (!address)
                 address = bpf_htonl(0x7f000001);
@@ -55,13 +55,13 @@ CGP_INLINE void cgp_tuple_set_remote4(struct cgp_tuple *t, __u32 address) {
 
 /* Expects the address in t->remote and settles what the kernel will make of it. */
 CGP_INLINE void cgp_tuple_settle_remote6(struct cgp_tuple *t) {
-        if (cgp_match_is_v4(t->remote)) {
+        if (cgp_address_is_v4(t->remote)) {
                 cgp_tuple_set_remote4(t, cgp_address_v4(t->remote));
                 return;
         }
         if (!cgp_is_any(t->remote))
                 return;
-        if (cgp_match_is_v4(t->local))
+        if (cgp_address_is_v4(t->local))
                 cgp_address_from_v4(t->remote, bpf_htonl(0x7f000001));
         else
                 t->remote[15] = 1;
@@ -126,7 +126,7 @@ CGP_INLINE int cgp_judge_call(struct bpf_sock_addr *ctx, const struct cgp_tuple 
 
         slot = cgp_verdict_counter(verdict);
         counter = bpf_map_lookup_elem(&cgp_counters, &slot);
-        if (cgp_config.mode == CGP_MODE_AUDIT) {
+        if (cgp_image.config.mode == CGP_MODE_AUDIT) {
                 if (counter)
                         __sync_fetch_and_add(&counter->would, 1);
                 cgp_report_call(ctx, t, verdict, hook);

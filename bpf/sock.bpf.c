@@ -7,7 +7,12 @@
 
 char _license[] SEC("license") = "GPL";
 
-const volatile struct cgp_config cgp_config = {};
+const volatile struct cgp_instance cgp_instance = {
+        .image_size = CGP_SMALL_IMAGE_SIZE,
+        .table_size = CGP_SMALL_TABLE_SIZE,
+};
+struct cgp_image cgp_image SEC(".data.image") = {};
+struct cgp_tables cgp_tables SEC(".data.tables") = {};
 
 SEC("cgroup/sock_create")
 int cgp_sock_create(struct bpf_sock *ctx) {
@@ -18,7 +23,7 @@ int cgp_sock_create(struct bpf_sock *ctx) {
          * older than the attachment. The owner of a network namespace can bring this about: its optmem_max
          * bounds what a socket may carry. */
         if (!storage)
-                return cgp_is_open() || cgp_config.mode == CGP_MODE_AUDIT;
+                return cgp_is_open() || cgp_image.config.mode == CGP_MODE_AUDIT;
         storage->netns_cookie = bpf_get_netns_cookie(ctx);
         storage->pid = bpf_get_current_pid_tgid() >> 32;
         storage->uid = (__u32)bpf_get_current_uid_gid();

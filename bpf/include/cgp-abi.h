@@ -219,6 +219,16 @@ struct cgp_config {
         struct cgp_verdict broken;  /* always DENY */
 };
 
+/* What programs are loaded with: constants in frozen .rodata, by which the verifier bounds and passes over. The
+ * sizes are those of the values of the two maps, at least CGP_SMALL_*. */
+struct cgp_instance {
+        __u32 image_size;   /* of the value of map .data.image, that is cgp_image */
+        __u32 table_size;   /* of the value of map .data.tables, that is cgp_tables */
+        __u8 has_retval;    /* bpf_set_retval() exists in the system call hooks */
+        __u8 has_skb_netns; /* bpf_get_netns_cookie() exists in the packet hooks */
+        __u8 _pad[6];
+};
+
 /* A set map: all named lists at once, address -> which lists hold it, each with its longest prefix. An array
  * of pages; an element of the array of maps cgp_sets. Page 0 begins with struct cgp_set_header. The
  * combination 0 is "in no list". Layout of the rest: bpf/set.bpf.h. */
