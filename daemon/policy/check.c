@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What can be said of the rules of a file only together: ids that are there twice, which is an error, and
- * rules that say nothing new, which deserve a warning. A covered rule is only called so where it changes nothing for
- * sure: an allow inside a wider allow does something if a deny stands between the two.
+ * rules that say nothing, which deserve a warning: one that is there already, one that another covers, an
+ * allow that a never always beats. A rule is only called so where it changes nothing for sure: an allow
+ * inside a wider allow does something if a deny stands between the two; and what a list, `lan` or an
+ * interface holds is not known here, so each covers only itself.
  */
 #include <sys/socket.h>
 
 #include "policy/parse-private.h"
 #include "util/macro.h"
 
-#define COMPARISONS_MAX 1000000U /* this is a courtesy: it must not cost more than the parsing */
+/* Of the two checks that compare rules with each other, together. This is a courtesy: it must not cost more
+ * than the parsing, and who writes so many rules by hand? What is beyond is not looked at. */
+#define COMPARISONS_MAX 1000000U
 
 static int compare_places(const PolicySource *a, const PolicySource *b) {
         if (a->line != b->line)
@@ -109,8 +113,12 @@ static bool some_service_covers(const PolicyRule *wide, const PolicyService *nar
         return false;
 }
 
+/* Does everything that the narrow rule matches match the wide one, whatever the verdicts? In a network
+ * namespace where interfaces mean nothing, an allow with `via` holds nowhere and a refusal everywhere: a rule
+ * without covers both. */
 static bool rule_covers(const PolicyRule *wide, const PolicyRule *narrow) {
-        if (wide->verdict != narrow->verdict || (narrow->directions & ~wide->directions) != 0)
+        if ((narrow->directions & ~wide->directions) != 0 ||
+                (wide->via && !streq_ptr(wide->via, narrow->via)))
                 return false;
         for (size_t i = 0; i < narrow->n_services; i++)
                 if (!some_service_covers(wide, narrow->services + i))
@@ -125,34 +133,55 @@ static size_t comparison_cost(const PolicyRule *a, const PolicyRule *b) {
         return 1 + a->n_peers * b->n_peers + a->n_services * b->n_services;
 }
 
-/* The rule that makes this one needless. Of two that cover each other the first one stays. */
-static const PolicyRule *find_cover(const PolicyFile *file, size_t i, size_t *budget) {
+/* The rule of this verdict that makes rule i needless. Of two that cover each other the first one stays,
+ * unless the verdicts differ. */
+static const PolicyRule *find_cover(
+        const PolicyFile *file, size_t i, PolicyVerdict verdict, size_t *budget) {
         const PolicyRule *rule = file->rules[i];
 
         for (size_t k = 0; k < file->n_rules; k++) {
                 const PolicyRule *wide = file->rules[k];
-                size_t cost = comparison_cost(wide, rule);
+                size_t cost = wide->verdict == verdict ? comparison_cost(wide, rule) : 1;
 
-                if (k == i)
-                        continue;
                 if (cost > *budget) {
                         *budget = 0;
                         return NULL;
                 }
                 *budget -= cost;
-                if (rule_covers(wide, rule) && (k < i || !rule_covers(rule, wide)))
+                if (k == i || wide->verdict != verdict || !rule_covers(wide, rule))
+                        continue;
+                if (k < i || verdict != rule->verdict || !rule_covers(rule, wide))
                         return wide;
         }
         return NULL;
 }
 
-static void warn_covered(const PolicyFile *file, PolicyDiags *diags) {
+/* An allow inside a never looks like an exception to it, and is none. */
+static void warn_dead(const PolicyFile *file, PolicyDiags *diags, size_t *budget) {
+        bool has_never = false;
+
+        for (size_t i = 0; i < file->n_rules; i++)
+                has_never = has_never || file->rules[i]->verdict == POLICY_NEVER;
+        for (size_t i = 0; has_never && i<file->n_rules && * budget> 0; i++) {
+                const PolicyRule *rule = file->rules[i], *never;
+
+                if (rule->verdict != POLICY_ALLOW)
+                        continue;
+                never = find_cover(file, i, POLICY_NEVER, budget);
+                if (never)
+                        policy_diags_add(diags, POLICY_WARNING, "dead-rule", file->path,
+                                rule->source.line, rule->source.column,
+                                "the \"never\" in line %u always beats this one",
+                                never->source.line);
+        }
+}
+
+static void warn_covered(const PolicyFile *file, PolicyDiags *diags, size_t *budget) {
         unsigned directions[_POLICY_VERDICT_MAX] = {};
-        size_t budget = COMPARISONS_MAX;
 
         for (size_t i = 0; i < file->n_rules; i++)
                 directions[file->rules[i]->verdict] |= file->rules[i]->directions;
-        for (size_t i = 0; i < file->n_rules && budget > 0; i++) {
+        for (size_t i = 0; i<file->n_rules && * budget> 0; i++) {
                 const PolicyRule *rule = file->rules[i], *wide;
                 unsigned between = 0;
 
@@ -161,7 +190,7 @@ static void warn_covered(const PolicyFile *file, PolicyDiags *diags) {
                                                                            : POLICY_ALLOW];
                 if (between & rule->directions)
                         continue;
-                wide = find_cover(file, i, &budget);
+                wide = find_cover(file, i, rule->verdict, budget);
                 if (wide && !streq(wide->text, rule->text))
                         policy_diags_add(diags, POLICY_WARNING, "covered-rule", file->path,
                                 rule->source.line, rule->source.column,
@@ -170,6 +199,7 @@ static void warn_covered(const PolicyFile *file, PolicyDiags *diags) {
 }
 
 int policy_file_check(const PolicyFile *file, PolicyDiags *diags) {
+        size_t budget = COMPARISONS_MAX;
         int r;
 
         assert(file);
@@ -179,7 +209,8 @@ int policy_file_check(const PolicyFile *file, PolicyDiags *diags) {
         r = warn_duplicates(file, diags);
         if (r < 0)
                 return r;
-        warn_covered(file, diags);
+        warn_dead(file, diags, &budget);
+        warn_covered(file, diags, &budget);
         return 0;
 }
 

@@ -65,6 +65,17 @@ bool word_split(Word *rest, char separator, Word *ret);
 /* The candidate that the word was likely meant to be, also where another firewall calls it so, or NULL. */
 const char *word_meant(Word w, const char *const *candidates);
 
+/* The words of a rule that are no protocols and no peers; NULL-terminated. */
+extern const char *const rule_verdict_words[];
+extern const char *const rule_direction_words[];
+extern const char *const rule_peers_words[]; /* and "via" */
+
+/* Reads protocols with ports, "any" or the name of a service. */
+int rule_parse_what(RuleParser *p, Word w);
+
+/* Gives one protocol with a range of ports to the rule; at is where it stands. */
+int rule_add_service(RuleParser *p, Word at, int protocol, unsigned port_min, unsigned port_max);
+
 /* Reads "to" or "from" lists: every peer between the commas of list goes to the rule. */
 int rule_parse_peers(RuleParser *p, Word list);
 
