@@ -24,15 +24,6 @@ extern const volatile struct cgp_instance cgp_instance;
  * whose value the programs address without a look-up. They are declared here with the sizes of an
  * instance that is loaded ahead; the daemon hands in maps of the size that it needs, and says so in
  * cgp_instance, by which every access is bounded. */
-struct cgp_image {
-        struct cgp_config config;
-        __u8 rest[CGP_SMALL_IMAGE_SIZE - sizeof(struct cgp_config)];
-};
-
-struct cgp_tables {
-        __u8 bytes[CGP_SMALL_TABLE_SIZE];
-};
-
 extern struct cgp_image cgp_image;
 extern struct cgp_tables cgp_tables;
 

@@ -219,6 +219,16 @@ struct cgp_config {
         struct cgp_verdict broken;  /* always DENY */
 };
 
+/* The values of those two maps in an instance that was loaded ahead. */
+struct cgp_image {
+        struct cgp_config config;
+        __u8 rest[CGP_SMALL_IMAGE_SIZE - sizeof(struct cgp_config)];
+};
+
+struct cgp_tables {
+        __u8 bytes[CGP_SMALL_TABLE_SIZE];
+};
+
 /* What programs are loaded with: constants in frozen .rodata, by which the verifier bounds and passes over. The
  * sizes are those of the values of the two maps, at least CGP_SMALL_*. */
 struct cgp_instance {
