@@ -42,24 +42,26 @@ static void parse_on_error(FileParser *p, const Node *value) {
                         QUOTE(s), known[0]);
 }
 
-/* Reports what is wrong with a network, in the terms of peers. */
+/* Reports what is wrong with a network, as with that of a rule, but here nothing else can stand. */
 static void check_network(FileParser *p, const Node *value) {
         _cleanup_(policy_diags_done) PolicyDiags diags = {};
         RuleParser network = { .text = value->string, .line = 1, .column = 1, .diags = &diags };
         PolicyPeer ignored;
         int r;
 
-        if (*value->string == '\0') {
-                VALUE_FAIL(p, value, -EINVAL, "bad-address",
-                        "a network is missing here (ADDRESS, ADDRESS/LENGTH or ADDRESS-ADDRESS)");
-                return;
-        }
         r = rule_parse_network(&network, (Word){ value->string, strlen(value->string) }, &ignored);
-        if (r < 0 && diags.n_diags == 0)
-                VALUE_FAIL(p, value, r, "no-memory", "out of memory");
-        for (size_t i = 0; i < diags.n_diags; i++)
-                FILE_FAIL(p, value->line, file_string_column(p, value, diags.diags[i].column - 1),
-                        r, diags.diags[i].code, "%s", diags.diags[i].message);
+        if (r >= 0)
+                return;
+        if (diags.n_diags == 0)
+                VALUE_FAIL(p, value, -ENOMEM, "no-memory", "out of memory");
+        else if (streq(diags.diags[0].code, "host-name") ||
+                streq(diags.diags[0].code, "unknown-peer"))
+                VALUE_FAIL(p, value, r, "bad-network",
+                        "\"%s\" is not a network (ADDRESS, ADDRESS/LENGTH or ADDRESS-ADDRESS)",
+                        QUOTE(value->string));
+        else
+                FILE_FAIL(p, value->line, file_string_column(p, value, diags.diags[0].column - 1),
+                        r, diags.diags[0].code, "%s", diags.diags[0].message);
 }
 
 static void parse_networks(FileParser *p, const Node *array) {

@@ -145,6 +145,31 @@ static const struct {
         { "to any,any", "out any" },
         { "to multicast,link-local,localhost,10.0.0.1-10.0.0.9,::/0,any",
                 "out to any,::/0,10.0.0.1-10.0.0.9,localhost,link-local,multicast" },
+        { "to internet,lan,broadcast", "out to broadcast,lan,internet" },
+        { "tcp/22 from lan", "in tcp/22 from lan" },
+        /* lists: by bytes, behind the rest */
+        { "to @bad-hosts", "out to @bad-hosts" },
+        { "from @b,@a , @b,@B,10.0.0.1,internet", "in from 10.0.0.1,internet,@B,@a,@b" },
+        { "to @0.a_b-c", "out to @0.a_b-c" },
+        /* bind: the port and the address are ours */
+        { "bind", "bind any" },
+        { "bind any to any", "bind any" },
+        { "bind tcp/8080", "bind tcp/8080" },
+        { "bind tcp/443,80+udp", "bind tcp/80,443+udp" },
+        { "bind https", "bind tcp/443+udp/443" },
+        { "bind udp/5353 to 224.0.0.251", "bind udp/5353 to 224.0.0.251" },
+        { "bind to localhost,::,lan,@ours", "bind to ::,localhost,lan,@ours" },
+        { "bind sctp/1-1023 to 0.0.0.0", "bind sctp/1-1023 to 0.0.0.0" },
+        /* interfaces, also by an altname */
+        { "via eth0", "any via eth0" },
+        { "out via eth0", "out any via eth0" },
+        { "in any from any via eth0", "in any via eth0" },
+        { "tcp/443 via wg-home", "tcp/443 via wg-home" },
+        { "from lan  via  enp0s31f6 ", "in from lan via enp0s31f6" },
+        { "to 10.0.0.1, 10.0.0.2 via eth0.100@x", "out to 10.0.0.1,10.0.0.2 via eth0.100@x" },
+        { "out via to", "out any via to" },
+        { "out via via", "out any via via" },
+        { "in tcp/80 via +a", "in tcp/80 via +a" },
 };
 
 static void test_accepted(void **state) {
@@ -204,6 +229,20 @@ static void test_model(void **state) {
         assert_null(rule->source.path);
         rule = policy_rule_free(rule);
 
+        assert_int_equal(
+                policy_parse_rule("deny udp to lan,@b via tun0", NULL, 0, 0, NULL, NULL, &rule), 0);
+        assert_int_equal(rule->n_peers, 2);
+        assert_int_equal(rule->peers[0].type, POLICY_PEER_LAN);
+        assert_int_equal(rule->peers[1].type, POLICY_PEER_LIST);
+        assert_int_equal(rule->peers[1].family, AF_UNSPEC);
+        assert_string_equal(rule->peers[1].list, "b");
+        assert_string_equal(rule->via, "tun0");
+        rule = policy_rule_free(rule);
+
+        assert_int_equal(policy_parse_rule("deny bind", NULL, 0, 0, NULL, NULL, &rule), 0);
+        assert_int_equal(rule->directions, POLICY_DIRECTION_BIND);
+        rule = policy_rule_free(rule);
+
         assert_int_equal(policy_parse_rule("allow any", NULL, 0, 0, NULL, NULL, &rule), 0);
         assert_int_equal(rule->directions, POLICY_DIRECTION_IN | POLICY_DIRECTION_OUT);
         assert_int_equal(rule->n_services, 1);
@@ -253,8 +292,6 @@ static const Rejected rejected[] = {
                 "\"from\" does not go with \"out\" (did you mean \"to\"?)" },
         { "in to localhost", 4, -EINVAL, "direction-conflict",
                 "\"to\" does not go with \"in\" (did you mean \"from\"?)" },
-        { "bind tcp/80", 1, -EOPNOTSUPP, "not-supported",
-                "direction \"bind\" is not in this release yet" },
         /* protocols */
         { "tpc/80", 1, -EINVAL, "unknown-protocol",
                 "unknown protocol \"tpc\" (did you mean \"tcp\"?)" },
@@ -299,7 +336,7 @@ static const Rejected rejected[] = {
         { "tcp,udp", 1, -EINVAL, "unknown-service",
                 "\"tcp,udp\" is neither a protocol nor a service of this host" },
         { "tcp udp", 5, -EINVAL, "unexpected-word",
-                "unexpected \"udp\" (a rule is [in|out] [PROTOCOL[/PORTS]] [to|from PEERS])" },
+                "unexpected \"udp\" (a rule is [in|out|bind] [PROTOCOL[/PORTS]] [to|from PEERS] [via INTERFACE])" },
         /* services */
         { "eio", 1, -EINVAL, "service-lookup",
                 "cannot look service \"eio\" up: Input/output error" },
@@ -329,14 +366,14 @@ static const Rejected rejected[] = {
         { "tcp/80 81", 8, -EINVAL, "unexpected-word",
                 "unexpected \"81\": a port is written behind its protocol (\"tcp/443\")" },
         { "tcp/80 to 10.0.0.1 81", 20, -EINVAL, "unexpected-word",
-                "unexpected \"81\" (a rule is [in|out] [PROTOCOL[/PORTS]] [to|from PEERS])" },
+                "unexpected \"81\" (a rule is [in|out|bind] [PROTOCOL[/PORTS]] [to|from PEERS] [via INTERFACE])" },
         /* peers */
         { "to", 3, -EINVAL, "missing-peer", "a peer is missing after \"to\"" },
         { "tcp/80 from ", 13, -EINVAL, "missing-peer", "a peer is missing after \"from\"" },
         { "to 10.0.0.1,", 13, -EINVAL, "missing-peer", "a peer is missing here" },
         { "to ,10.0.0.1", 4, -EINVAL, "missing-peer", "a peer is missing here" },
         { "to 10.0.0.1 10.0.0.2", 13, -EINVAL, "unexpected-word",
-                "unexpected \"10.0.0.2\" (a rule is [in|out] [PROTOCOL[/PORTS]] [to|from PEERS])" },
+                "unexpected \"10.0.0.2\" (a rule is [in|out|bind] [PROTOCOL[/PORTS]] [to|from PEERS] [via INTERFACE])" },
         { "to 10.0.0.1 to 10.0.0.2", 13, -EINVAL, "unexpected-word",
                 "unexpected \"to\": a rule has one \"to\" or \"from\"" },
         { "to 10.0.0.1 from 10.0.0.2", 13, -EINVAL, "unexpected-word",
@@ -382,7 +419,7 @@ static const Rejected rejected[] = {
                 "\"10.0.0.1:80\" is not an address; ports go with the protocol (\"tcp/443 to "
                 "192.0.2.1\")" },
         { "to fe80::1%eth0", 4, -EINVAL, "bad-address",
-                "\"fe80::1%eth0\" names an interface; addresses are written without one" },
+                "\"fe80::1%eth0\" names an interface; that is written behind the peers (\"via eth0\")" },
         { "to /8", 4, -EINVAL, "bad-address", "\"/8\" is not an address" },
         { "to 10.0.0.9-10.0.0.1", 4, -EINVAL, "bad-range",
                 "range \"10.0.0.9-10.0.0.1\" ends before it begins" },
@@ -400,28 +437,88 @@ static const Rejected rejected[] = {
                 "unknown peer \"Localhost\" (did you mean \"localhost\"?)" },
         { "to linklocal", 4, -EINVAL, "unknown-peer",
                 "unknown peer \"linklocal\" (did you mean \"link-local\"?)" },
+        { "to lna", 4, -EINVAL, "unknown-peer", "unknown peer \"lna\" (did you mean \"lan\"?)" },
+        { "to Internet", 4, -EINVAL, "unknown-peer",
+                "unknown peer \"Internet\" (did you mean \"internet\"?)" },
+        { "to wan", 4, -EINVAL, "unknown-peer",
+                "unknown peer \"wan\" (did you mean \"internet\"?)" },
+        { "from world", 6, -EINVAL, "unknown-peer",
+                "unknown peer \"world\" (did you mean \"any\"?)" },
         { "to 10.0.0.1,example.com", 13, -EINVAL, "host-name",
-                "\"example.com\" is a host name; rules take addresses (named lists, \"@name\", come "
-                "later)" },
+                "\"example.com\" is a host name; rules take addresses, or a list of them "
+                "(\"@example.com\")" },
         { "from db-1", 6, -EINVAL, "host-name",
-                "\"db-1\" is a host name; rules take addresses (named lists, \"@name\", come later)" },
+                "\"db-1\" is a host name; rules take addresses, or a list of them (\"@db-1\")" },
         { "to *.debian.org", 4, -EINVAL, "host-name",
-                "\"*.debian.org\" is a host name; rules take addresses (named lists, \"@name\", come "
-                "later)" },
+                "\"*.debian.org\" is a host name; rules take addresses, or a list of them "
+                "(\"@NAME\")" },
         { "to http://x", 4, -EINVAL, "bad-address", "\"http:\" is not an address" },
         { "to ?", 4, -EINVAL, "unknown-peer", "unknown peer \"?\"" },
-        { "to @bad", 4, -EOPNOTSUPP, "not-supported",
-                "named lists (\"@bad\") are not in this release yet" },
-        { "to lan", 4, -EOPNOTSUPP, "not-supported", "peer \"lan\" is not in this release yet" },
-        { "to 10.0.0.1,internet", 13, -EOPNOTSUPP, "not-supported",
-                "peer \"internet\" is not in this release yet" },
-        { "from broadcast", 6, -EOPNOTSUPP, "not-supported",
-                "peer \"broadcast\" is not in this release yet" },
-        { "tcp/80 via eth0", 8, -EOPNOTSUPP, "not-supported",
-                "\"via\" is not in this release yet" },
-        { "via eth0", 1, -EOPNOTSUPP, "not-supported", "\"via\" is not in this release yet" },
-        { "out to 10.0.0.1 via", 17, -EOPNOTSUPP, "not-supported",
-                "\"via\" is not in this release yet" },
+        /* lists */
+        { "to @", 4, -EINVAL, "bad-list",
+                "\"@\" cannot be a list: its name is 1-64 letters, digits and . _ -, a letter or digit "
+                "first" },
+        { "to 10.0.0.1,@-a", 13, -EINVAL, "bad-list",
+                "\"@-a\" cannot be a list: its name is 1-64 letters, digits and . _ -, a letter or digit "
+                "first" },
+        { "to @a/8", 4, -EINVAL, "bad-list",
+                "\"@a/8\" cannot be a list: its name is 1-64 letters, digits and . _ -, a letter or "
+                "digit first" },
+        { "to @a @b", 7, -EINVAL, "unexpected-word",
+                "unexpected \"@b\" (a rule is [in|out|bind] [PROTOCOL[/PORTS]] [to|from PEERS] "
+                "[via INTERFACE])" },
+        /* interfaces */
+        { "via", 4, -EINVAL, "missing-interface", "an interface is missing after \"via\"" },
+        { "out to 10.0.0.1 via ", 21, -EINVAL, "missing-interface",
+                "an interface is missing after \"via\"" },
+        { "via any", 5, -EINVAL, "bad-interface", "a rule without \"via\" holds on any interface" },
+        { "via eth0,eth1", 5, -EINVAL, "bad-interface",
+                "\"eth0,eth1\" is not an interface; a rule names one (write one rule for each)" },
+        { "via eth0, eth1", 5, -EINVAL, "bad-interface",
+                "\"eth0, eth1\" is not an interface; a rule names one (write one rule for each)" },
+        { "via eth*", 5, -EINVAL, "bad-interface",
+                "\"eth*\" is a pattern; interfaces are named in full, also by an altname (\"ip link "
+                "property add dev eth0 altname NAME\")" },
+        { "via tun+", 5, -EINVAL, "bad-interface",
+                "\"tun+\" is a pattern; interfaces are named in full, also by an altname (\"ip link "
+                "property add dev eth0 altname NAME\")" },
+        { "via !lo", 5, -EINVAL, "bad-interface", "\"!lo\" cannot be the name of an interface" },
+        { "via eth0:1", 5, -EINVAL, "bad-interface",
+                "\"eth0:1\" cannot be the name of an interface" },
+        { "via ..", 5, -EINVAL, "bad-interface", "\"..\" cannot be the name of an interface" },
+        { "via a/b", 5, -EINVAL, "bad-interface", "\"a/b\" cannot be the name of an interface" },
+        { "via eth0 via eth1", 10, -EINVAL, "unexpected-word",
+                "unexpected \"via\": a rule names one interface" },
+        { "via eth0 to 10.0.0.1", 10, -EINVAL, "unexpected-word",
+                "unexpected \"to\": \"via\" and the interface come last" },
+        { "tcp/80 dev eth0", 8, -EINVAL, "unexpected-word",
+                "unexpected \"dev\" (did you mean \"via\"?)" },
+        { "to 10.0.0.1 on eth0", 13, -EINVAL, "unexpected-word",
+                "unexpected \"on\" (did you mean \"via\"?)" },
+        /* bind */
+        { "bind from lan", 6, -EINVAL, "direction-conflict",
+                "\"from\" does not go with \"bind\": nobody has called yet (\"to ADDRESS\" is the "
+                "local address; who may call says an \"in\" rule)" },
+        { "bind tcp/80 via eth0", 13, -EINVAL, "direction-conflict",
+                "\"via\" does not go with \"bind\": a port is bound to an address (\"to ADDRESS\"), "
+                "not to an interface" },
+        { "bind tcp/80 to ::1 via eth0", 20, -EINVAL, "direction-conflict",
+                "\"via\" does not go with \"bind\": a port is bound to an address (\"to ADDRESS\"), "
+                "not to an interface" },
+        { "bind icmp", 6, -EINVAL, "ports-not-allowed",
+                "\"icmp\" has no ports to bind (tcp, udp, udplite and sctp have; \"any\" is all of "
+                "them)" },
+        { "bind tcp/80+47", 6, -EINVAL, "ports-not-allowed",
+                "\"47\" has no ports to bind (tcp, udp, udplite and sctp have; \"any\" is all of "
+                "them)" },
+        { "in bind tcp/80", 4, -EINVAL, "unexpected-word",
+                "unexpected \"bind\": a rule has one direction, or none for both" },
+        { "tcp/80 bind", 8, -EINVAL, "unexpected-word",
+                "unexpected \"bind\": the direction comes first" },
+        { "listen tcp/80", 1, -EINVAL, "unexpected-word",
+                "unknown word \"listen\" (did you mean \"bind\"?)" },
+        { "bnid tcp/80", 1, -EINVAL, "unexpected-word",
+                "unknown word \"bnid\" (did you mean \"bind\"?)" },
         /* characters */
         { "in\ttcp", 3, -EINVAL, "bad-character", "control character 0x09 in a rule" },
         { "in tcp\n", 7, -EINVAL, "bad-character", "control character 0x0a in a rule" },
@@ -434,7 +531,7 @@ static const Rejected rejected[] = {
         { "to aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 4,
                 -EINVAL, "host-name",
                 "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\" is a host "
-                "name; rules take addresses (named lists, \"@name\", come later)" },
+                "name; rules take addresses, or a list of them (\"@NAME\")" },
 };
 
 static void test_rejected(void **state) {
@@ -544,6 +641,10 @@ static void test_limits(void **state) {
         assert_int_equal(
                 parse_repeated("", "tcp/1%u%03u", "+", POLICY_RULE_PORTS_MAX + 1, &code), -E2BIG);
         assert_string_equal(code, "too-many-ports");
+        assert_int_equal(parse_repeated("to ", "@l%u-%u", ",", POLICY_RULE_PEERS_MAX, &code), 0);
+        assert_int_equal(
+                parse_repeated("to ", "@l%u-%u", ",", POLICY_RULE_PEERS_MAX + 1, &code), -E2BIG);
+        assert_string_equal(code, "too-many-peers");
         /* Repetitions count: what a client makes us hold is what it wrote. */
         assert_int_equal(
                 parse_repeated("to ", "10.0.0.1", ",", POLICY_RULE_PEERS_MAX + 1, &code), -E2BIG);
@@ -553,6 +654,32 @@ static void test_limits(void **state) {
         assert_string_equal(code, "rule-too-long");
 }
 #pragma GCC diagnostic pop
+
+static void test_name_limits(void **state) {
+        static char list[] =
+                "to @aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        char via[5 + POLICY_INTERFACE_MAX + 1 + 1] = "via ";
+
+        memset(via + 4, 'e', POLICY_INTERFACE_MAX + 1);
+        for (unsigned more = 0; more < 2; more++) {
+                _cleanup_(policy_rule_freep) PolicyRule *with_list = NULL, *with_via = NULL;
+
+                list[4 + POLICY_ID_MAX + more] = '\0';
+                via[4 + POLICY_INTERFACE_MAX + more] = '\0';
+                assert_int_equal(
+                        policy_parse_body(POLICY_ALLOW, list, NULL, 0, 1, NULL, NULL, &with_list),
+                        more ? -EINVAL : 0);
+                assert_int_equal(
+                        policy_parse_body(POLICY_ALLOW, via, NULL, 0, 1, NULL, NULL, &with_via),
+                        more ? -EINVAL : 0);
+                list[4 + POLICY_ID_MAX] = 'a';
+                via[4 + POLICY_INTERFACE_MAX] = 'e';
+                if (more)
+                        continue;
+                assert_round_trip(with_list);
+                assert_round_trip(with_via);
+        }
+}
 
 static void test_text_limit(void **state) {
         _cleanup_free_ char *s = malloc(POLICY_RULE_TEXT_MAX + 2);
@@ -575,12 +702,16 @@ static void test_mutations(void **state) {
         static const char *const seeds[] = { "allow in tcp/80,443 from 10.0.0.0/8,localhost",
                 "deny out to 192.0.2.1-192.0.2.9,2001:db8::/32", "never any", "allow https",
                 "deny udp/1-1024,5000+tcp/53 from ::ffff:10.0.0.0/104,multicast",
-                "allow 47 to any,link-local", "allow out icmpv6 to ::/0,::1-::ff" };
+                "allow 47 to any,link-local", "allow out icmpv6 to ::/0,::1-::ff",
+                "deny bind tcp/1-1023,8080 to 0.0.0.0,lan",
+                "allow tcp/22 from lan,@admins via eth0",
+                "never to internet,@a,@b,broadcast via wg0" };
         static const char *const pieces[] = { "allow", "deny", "never", "in", "out", "bind", "to",
                 "from", "via", "any", "tcp", "udp", "icmp", "sctp", "https", "domain", "/", ",",
                 "-", "+", " ", "  ", ":", "::", ".", "@", "0", "1", "9", "255", "65535", "65536",
-                "/0", "/32", "/128", "10.0.0.1", "::1", "::ffff:1.2.3.4", "localhost", "lan", "\t",
-                "\x01", "\xff", "%", "=", NULL };
+                "/0", "/32", "/128", "10.0.0.1", "::1", "::ffff:1.2.3.4", "localhost", "lan",
+                "internet", "broadcast", "@a", "@a,@b", ",@", "via eth0", " via ", "eth0", "*",
+                "\t", "\x01", "\xff", "%", "=", NULL };
         size_t n_accepted = 0;
         uint64_t random = 0x243f6a8885a308d3ULL;
 
@@ -620,7 +751,7 @@ static void attempt_parse(bool *ret_memory_failed) {
         int r;
 
         r = policy_parse_rule("allow in tcp/1,2,3,4,5,6,7,8,9 from 10.0.0.0/8,192.168.0.0/16,"
-                              "172.16.0.0/12,localhost,multicast,link-local",
+                              "172.16.0.0/12,localhost,multicast,link-local,@b,@a,@b via eth0",
                 "/p", 1, 1, &test_services, &diags, &rule);
         assert_int_equal(r, test_memory_failed() ? -ENOMEM : 0);
         assert_int_equal(diags.n_errors, r < 0);
@@ -640,6 +771,7 @@ int main(void) {
                 cmocka_unit_test(test_column),
                 cmocka_unit_test(test_without_services),
                 cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_name_limits),
                 cmocka_unit_test(test_text_limit),
                 cmocka_unit_test(test_mutations),
 #ifdef TEST_MEMORY_FAILS
