@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2034
 
 packages_build=(gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang bpftool libbpf-dev
-        libelf-dev zlib1g-dev libsystemd-dev libjson-c-dev libcmocka-dev)
+        libelf-dev zlib1g-dev libsystemd-dev libjson-c-dev libnl-3-dev libcmocka-dev)
 # What the quick start runs beside nginx, which packages_unpack_nginx gets.
 packages_run=(curl iproute2 python3 netbase util-linux libssl3 libpcre2-8-0)
 packages_tests=(systemd dbus-daemon clang-format shellcheck binutils)

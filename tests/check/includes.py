@@ -14,6 +14,7 @@ THIRD_PARTY = {
     "json-c": ("json-c/*",),
     "systemd": ("systemd/*",),
     "sd-event": ("systemd/sd-event.h",),
+    "libnl": ("netlink/*",),
     "uapi": ("linux/*", "asm/*"),
     "cmocka": ("cmocka.h",),
 }
@@ -38,13 +39,14 @@ TABLE = [
     ("daemon/policy/*", ("util/cleanup.h", "util/macro.h", "util/hash.h", "util/strv.h", "cgp-abi.h"), ()),
     ("daemon/kernel/*", ("util/*", "cgp-abi.h", "policy/image.h", "*.skel.h"), ("libbpf", "uapi")),
     ("daemon/track/*", ("util/*",), ("sd-event", "uapi")),
+    ("daemon/net/*", ("util/*",), ("libnl", "sd-event", "uapi")),
     ("daemon/events/*", ("util/*", "cgp-abi.h", "policy/text.h"), ("json-c",)),
     ("daemon/core/plan.*", ("util/*", "policy/*", "cgp-abi.h", "kernel/ops.h"), ()),
     # Makes packets for the dry run.
     ("daemon/core/packet.*", ("util/*", "policy/*", "cgp-abi.h"), ("uapi",)),
     (
         "daemon/core/*",
-        ("util/*", "policy/*", "kernel/*", "track/*", "events/*", "cgp-abi.h"),
+        ("util/*", "policy/*", "kernel/*", "track/*", "net/watch.h", "net/socket-destroy.h", "events/*", "cgp-abi.h"),
         ("sd-event", "json-c"),
     ),
     ("daemon/bus/*", ("util/*", "policy/*", "events/*", "core/*", "cgp-abi.h"), ("systemd", "json-c")),
@@ -60,8 +62,9 @@ TABLE = [
 NEVER = [
     ("daemon/policy/*", ("util/log.h", "util/io.h", "util/time.h", "systemd/*", "bpf/*", "time.h", "unistd.h")),
     ("daemon/kernel/*", ("util/log.h", "systemd/*")),
+    ("daemon/net/*", ("util/log.h",)),
     ("daemon/core/*", ("bus/*",)),
-    ("ctl/*", ("core/*", "kernel/*", "track/*", "events/*")),
+    ("ctl/*", ("core/*", "kernel/*", "track/*", "net/*", "events/*")),
     ("[!db]*", ("*.skel.h",)),
 ]
 
