@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Steps over a 64-bit key space to the tries of an image (layout in cgp-abi.h). Equal nodes and paths of all tries
- * are one. Chooses, node by node, between 256 entries and a chain of paths: few cache lines are the aim, then few
- * steps. Private to the compiler.
+ * Steps over a 64-bit key space to the tries of an image (layout in cgp-abi.h). Equal nodes and
+ * paths of all tries are one. Chooses, node by node, between 256 entries and a chain of paths: few
+ * cache lines are the aim, then few steps. Private to the compiler.
  */
 #pragma once
 
@@ -31,8 +31,9 @@ typedef struct Tries {
 
 void tries_done(Tries *tries);
 
-/* Adds the trie of these breaks: ascending, the first starts at 0, neighbours differ; every start is a multiple
- * of 2^(64 - key_bits), key_bits 24, 32 or 64. No walk takes more than CGP_WALK_MAX steps. Equal breaks give the
- * same entry. -E2BIG: over CGP_MAX_NODES or CGP_MAX_PATHS (which, the caller sees by n_blobs); -ENOMEM. */
+/* Adds the trie of these breaks: ascending, the first starts at 0, neighbours differ; every
+ * start is a multiple of 2^(64 - key_bits), key_bits 24, 32 or 64. No walk takes more than
+ * CGP_WALK_MAX steps. Equal breaks give the same entry. -E2BIG: over CGP_MAX_NODES or
+ * CGP_MAX_PATHS (which, the caller sees by n_blobs); -ENOMEM. */
 int tries_add(Tries *tries, const TrieBreak *breaks, size_t n_breaks, unsigned key_bits,
         uint16_t *ret_entry) __attribute__((warn_unused_result));
