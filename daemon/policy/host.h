@@ -42,7 +42,7 @@ typedef struct PolicyHost {
         /* All named lists, sorted by name, and the set map that was built of them (NULL: no lists). */
         PolicyList **lists;
         size_t n_lists;
-        const PolicySet *set;
+        PolicySet *set;
         uint32_t set_slot; /* of cgp_sets, where the kernel has it */
 } PolicyHost;
 

@@ -32,6 +32,11 @@ TABLE = [
         (),
     ),
     (
+        "daemon/policy/set-host.h",
+        ("set.bpf.h",),
+        (),
+    ),
+    (
         "daemon/policy/parse*.c",
         ("util/cleanup.h", "util/macro.h", "util/hash.h", "util/strv.h", "cgp-abi.h"),
         ("json-c",),
