@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The cost of a layout is its bytes, and STEP_COST for each step to each run of equal keys: what is
- * written of a policy says which keys to expect, and a step saved for one run is worth that much
- * cache. A list counts one more run per piece for the background. So up to three pieces are a
- * chain, some ten a small tree of paths, and more a node.
+ * written of a policy says which keys to expect. A list counts one more run per piece for the
+ * background. STEP_COST is a quarter of a cache line, which a step touches when it is cold; warm, a
+ * path is a branch that random keys mispredict. So up to three scattered hosts are a chain, up to
+ * seven a small tree of paths, and more a node with a path behind each of its entries.
  *
  * Each region is planned before the one around it, and the bound on steps holds in each: with n
  * whole bytes to go, n + SLACK steps. A node goes from one bound to the next, so it is always
@@ -19,7 +20,7 @@
 
 #define PATH_COST     ((uint32_t)sizeof(struct cgp_path))
 #define NODE_COST     ((uint32_t)(256 * sizeof(uint16_t)))
-#define STEP_COST     8U
+#define STEP_COST     16U
 #define SLACK         (CGP_WALK_MAX - 64 / 8)
 #define REGIONS_FIRST 16U
 
