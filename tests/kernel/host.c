@@ -142,8 +142,11 @@ void test_host_set_lists(Kernel *kernel, const TestList *lists, size_t n) {
 
                 for (size_t k = 0; k < TEST_NETWORKS_MAX && lists[i].networks[k]; k++)
                         networks[k] = (char *)(uintptr_t)lists[i].networks[k];
-                assert_int_equal(
-                        policy_list_from_strv(lists[i].name, "test", 1, networks, NULL, &parsed[i]),
+                assert_int_equal(lists[i].text
+                                ? policy_list_parse(lists[i].name, "test", lists[i].text,
+                                          strlen(lists[i].text), NULL, &parsed[i])
+                                : policy_list_from_strv(
+                                          lists[i].name, "test", 1, networks, NULL, &parsed[i]),
                         0);
         }
         assert_int_equal(policy_set_build(parsed, n, &limit, &set), 0);

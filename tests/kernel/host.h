@@ -22,6 +22,7 @@ typedef struct TestInterface {
 typedef struct TestList {
         const char *name;
         const char *networks[TEST_NETWORKS_MAX]; /* up to the first NULL */
+        const char *text;                        /* or, if not NULL, a whole file of them */
 } TestList;
 
 /* The host as it stands, for the compiler and the evaluator. */

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Random policies, random states, random packets: what the loaded packet programs say against what the
+ * reference says. A triple is (policy, state of the conversation and place, packet).
+ *
+ * Environment: TRIPLES (default 100000), SEED (default: of the clock; printed), PACKETS per policy.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../kernel/host.h"
+#include "../kernel/sandbox.h"
+#include "../kernel/subject.h"
+#include "kernel/kernel-private.h"
+#include "policy/compile.h"
+#include "policy/parse.h"
+#include "reference.h"
+#include "util/macro.h"
+
+#define PACKET_MAX 400U
+#define RULES_MAX  40U
+#define UNKNOWN_IF 9999U /* no interface has this index */
+
+static Sandbox *sandbox;
+static uint64_t seed;
+static uint64_t random_state;
+
+/* xorshift64*: what is wanted is the same sequence everywhere. */
+static uint32_t next_random(uint32_t below) {
+        random_state ^= random_state >> 12;
+        random_state ^= random_state << 25;
+        random_state ^= random_state >> 27;
+        return (uint32_t)((random_state * 0x2545f4914f6cdd1dULL) >> 33) % below;
+}
+
+static bool one_in(uint32_t n) {
+        return next_random(n) == 0;
+}
+
+#define PICK(array) ((array)[next_random(ELEMENTSOF(array))])
+
+/* -- Policies ------------------------------------------------------------------------------------ */
+
+static const char *const peer_texts[] = {
+        "any",
+        "localhost",
+        "link-local",
+        "multicast",
+        "broadcast",
+        "lan",
+        "internet",
+        "@few",
+        "@many",
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.1.2.0/24",
+        "10.1.2.3",
+        "10.1.2.3-10.1.2.77",
+        "10.64.0.0/10",
+        "127.0.0.1",
+        "192.168.1.0/24",
+        "192.168.1.255",
+        "224.0.0.251",
+        "255.255.255.255",
+        "8.8.8.8",
+        "8.8.0.0/15",
+        "0.0.0.0/0",
+        "::/0",
+        "::1",
+        "2001:db8::/32",
+        "2001:db8:9::/48",
+        "2001:db8::1",
+        "2001:db8::1-2001:db8::ff:0",
+        "fe80::/10",
+        "ff02::fb",
+        "2600::/12",
+        "2600:1:2:3:4:5:6:7",
+        "::ffff:10.1.2.3",
+};
+static const char *const what_texts[] = {
+        "",
+        "any",
+        "tcp",
+        "udp",
+        "tcp/443",
+        "tcp/80,443",
+        "tcp/1-1023",
+        "udp/53",
+        "udp/5353",
+        "udp/1000-1999",
+        "tcp/53+udp/53",
+        "sctp/7",
+        "udplite",
+        "icmp",
+        "icmpv6",
+        "47",
+        "0",
+        "255",
+        "tcp/0",
+        "tcp/65535",
+        "udp/1024-65535",
+        "1",
+        "58",
+};
+static const char *const via_texts[] = { "eth0", "wlan0", "uplink", "absent" };
+
+static void random_rule(char *text, size_t size) {
+        static const char *const verdicts[] = { "allow", "allow", "allow", "deny", "deny",
+                "never" };
+        bool is_bind = one_in(12), has_peer = !one_in(4);
+        const char *what = PICK(what_texts);
+        const char *dir = one_in(3) ? "" : one_in(2) ? "in " : "out ";
+        size_t n;
+
+        if (is_bind) {
+                (void)snprintf(text, size, "%s bind tcp/443", PICK(verdicts));
+                return;
+        }
+        n = (size_t)snprintf(text, size, "%s %s%s", PICK(verdicts), dir, what);
+        if (has_peer) {
+                bool is_in = dir[0] ? dir[0] == 'i' : one_in(2);
+
+                n += (size_t)snprintf(
+                        text + n, size - n, " %s %s", is_in ? "from" : "to", PICK(peer_texts));
+                for (uint32_t more = one_in(3) ? next_random(4) : 0; more > 0; more--)
+                        n += (size_t)snprintf(text + n, size - n, ",%s", PICK(peer_texts));
+        }
+        if (one_in(5))
+                n += (size_t)snprintf(text + n, size - n, " via %s", PICK(via_texts));
+        if (!has_peer && !dir[0] && !what[0] && !strstr(text, "via"))
+                (void)snprintf(text + n, size - n, " any");
+}
+
+typedef struct Policy {
+        PolicyFile *files[_POLICY_LAYER_MAX];
+        PolicyStack stack;
+} Policy;
+
+static void policy_done(Policy *p) {
+        policy_stack_done(&p->stack);
+        for (unsigned i = 0; i < _POLICY_LAYER_MAX; i++)
+                policy_file_free(p->files[i]);
+}
+
+static void policy_random(Policy *p) {
+        PolicyStackInput inputs[_POLICY_LAYER_MAX] = {};
+        unsigned n_layers = 1 + next_random(one_in(2) ? _POLICY_LAYER_MAX : 1);
+        char text[512];
+
+        *p = (Policy){};
+        for (unsigned layer = 0; layer < n_layers; layer++) {
+                PolicyFile *file;
+                uint32_t n = one_in(8) ? 0 : next_random(one_in(4) ? RULES_MAX : 8);
+
+                assert_int_equal(policy_file_new("random", &p->files[layer]), 0);
+                file = p->files[layer];
+                file->mode = one_in(10) ? POLICY_MODE_AUDIT + next_random(2) : POLICY_MODE_ENFORCE;
+                file->default_in = POLICY_DEFAULT_ALLOW + next_random(2);
+                file->default_out = POLICY_DEFAULT_ALLOW + next_random(2);
+                for (; n > 0; n--) {
+                        PolicyRule *rule = NULL;
+
+                        random_rule(text, sizeof(text));
+                        if (policy_parse_rule(text, "random", 1, 1, NULL, NULL, &rule) < 0)
+                                fail_msg("not a rule: %s", text);
+                        assert_int_equal(policy_file_add_rule(file, &rule), 0);
+                }
+                inputs[layer] = (PolicyStackInput){ .file = file, .layer = layer };
+        }
+        assert_int_equal(policy_stack_init(&p->stack, inputs, n_layers), 0);
+        for (size_t i = 0; i < p->stack.n_entries; i++) {
+                p->stack.entries[i].number = (uint16_t)(CGP_RULE_FIRST + i);
+                p->stack.entries[i].counter = 64 + (uint32_t)i;
+        }
+}
+
+static KernelProgs *policy_load(Kernel *kernel, const Policy *p) {
+        PolicyCompileInput input = {
+                .stack = &p->stack,
+                .host = test_host(),
+                .subject = 1,
+                .generation = 1,
+                .counter_default_out = 1,
+                .counter_default_in = 2,
+                .counter_unparsable_out = 3,
+                .counter_unparsable_in = 4,
+                .counter_control = 5,
+                .counter_broken = 6,
+                .counter_default_bind = 7,
+        };
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        PolicyCompileFailure failure = {};
+        KernelFailure kernel_failure = {};
+        KernelProgs *progs = NULL;
+        int r;
+
+        r = policy_compile(&input, &failure, &image);
+        if (r < 0)
+                fail_msg("compile: %s: %s", strerror(-r), failure.limit ? failure.limit : "");
+        r = kernel->ops->progs_load(kernel, image, &kernel_failure, &progs);
+        if (r < 0)
+                fail_msg("load: %s: %s\n%s", kernel_failure.step, strerror(-r), kernel_failure.log);
+        return progs;
+}
+
+/* -- Packets ------------------------------------------------------------------------------------- */
+
+static const char *const address_texts[] = {
+        "10.1.2.3",
+        "10.1.2.77",
+        "10.1.2.78",
+        "10.1.2.255",
+        "10.1.3.0",
+        "10.127.255.255",
+        "10.128.0.0",
+        "11.0.0.0",
+        "127.0.0.1",
+        "127.9.9.9",
+        "169.254.1.1",
+        "192.168.1.7",
+        "192.168.1.255",
+        "192.168.2.1",
+        "172.16.0.9",
+        "8.8.8.8",
+        "8.9.255.255",
+        "8.10.0.0",
+        "1.2.3.4",
+        "100.64.0.1",
+        "224.0.0.251",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "0.0.0.0",
+        "44.1.0.7",
+        "44.1.255.255",
+        "44.2.0.0",
+        "203.0.113.9",
+        "::1",
+        "::",
+        "2001:db8::1",
+        "2001:db8::ff:0",
+        "2001:db8::ff:1",
+        "2001:db8:9::5",
+        "2001:db9::",
+        "fe80::1",
+        "febf::1",
+        "fec0::1",
+        "ff02::fb",
+        "ff05::2",
+        "2600::1",
+        "2600:1:2:3:4:5:6:7",
+        "2600:1:2:3:4:5:6:8",
+        "fd00::1",
+        "::ffff:10.1.2.3",
+        "::ffff:8.8.8.8",
+        "2a00:44::1",
+};
+static const uint16_t ports[] = { 0, 7, 53, 79, 80, 81, 442, 443, 444, 999, 1000, 1023, 1024, 1999,
+        2000, 5353, 40000, 65534, 65535 };
+
+typedef struct Bytes {
+        uint8_t data[PACKET_MAX];
+        size_t size;
+} Bytes;
+
+static void put(Bytes *b, const void *data, size_t size) {
+        assert_true(b->size + size <= sizeof(b->data));
+        memcpy(b->data + b->size, data, size);
+        b->size += size;
+}
+
+static void put16(Bytes *b, unsigned value) {
+        uint8_t bytes[2] = { (uint8_t)(value >> 8), (uint8_t)value };
+
+        put(b, bytes, sizeof(bytes));
+}
+
+static void random_address(int family, uint8_t *to) {
+        size_t size = family == AF_INET ? 4 : 16;
+
+        do {
+        } while (inet_pton(family, PICK(address_texts), to) != 1);
+        if (one_in(6))
+                to[size - 1] ^= (uint8_t)(1U << next_random(8));
+        if (one_in(20))
+                for (size_t i = next_random((uint32_t)size); i < size; i++)
+                        to[i] = (uint8_t)next_random(256);
+}
+
+static void put_transport(Bytes *b, unsigned protocol) {
+        static const uint8_t icmp_types[] = { 0, 3, 5, 8, 11, 13, 1, 2, 128, 129, 133, 135, 143,
+                144 };
+        uint8_t rest[16] = {};
+
+        if (protocol == 1 || protocol == 58) {
+                uint8_t type = PICK(icmp_types);
+
+                put(b, &type, 1);
+                put(b, rest, 7);
+                return;
+        }
+        put16(b, PICK(ports));
+        put16(b, PICK(ports));
+        rest[9] = one_in(2) ? 0x02 : 0x10; /* SYN or ACK, where TCP has them */
+        put(b, rest, 4 + next_random(13));
+}
+
+static unsigned random_protocol(void) {
+        static const uint8_t protocols[] = { 6, 6, 6, 17, 17, 17, 1, 58, 132, 136, 47, 2, 0, 255,
+                50, 59, 43, 44, 51, 60 };
+
+        return PICK(protocols);
+}
+
+static void put_v4(Bytes *b) {
+        static const uint8_t options[][4] = {
+                { 1, 1, 1, 1 },       /* no operation */
+                { 148, 4, 0, 0 },     /* router alert */
+                { 131, 3, 4, 0 },     /* loose source route, used up or empty */
+                { 137, 3, 4, 0 },     /* strict */
+                { 7, 3, 4, 0 },       /* record route */
+                { 0, 131, 137, 255 }, /* end, and then rubbish */
+                { 68, 1, 0, 0 },      /* a length that cannot be */
+                { 200, 200, 0, 0 },   /* one that is beyond the end */
+        };
+        unsigned n_options = one_in(4) ? 1 + next_random(4) : 0, protocol = random_protocol();
+        uint8_t header[20] = {
+                [0] = (uint8_t)(0x45 + n_options), [8] = 64, [9] = (uint8_t)protocol
+        };
+
+        if (one_in(40))
+                header[0] = (uint8_t)next_random(256);
+        if ((header[0] >> 4) == 6)
+                header[0] = 0x45;
+        if (one_in(8))
+                header[6] = (uint8_t)next_random(256); /* fragments, of all kinds */
+        random_address(AF_INET, header + 12);
+        random_address(AF_INET, header + 16);
+        put(b, header, sizeof(header));
+        for (unsigned i = 0; i < n_options; i++)
+                put(b, PICK(options), 4);
+        put_transport(b, protocol);
+        b->data[2] = (uint8_t)(b->size >> 8);
+        b->data[3] = (uint8_t)b->size;
+        if (one_in(20))
+                b->data[3] = (uint8_t)next_random(256);
+}
+
+static void put_extension(Bytes *b, unsigned type, unsigned next) {
+        uint8_t header[24] = { [0] = (uint8_t)next };
+        size_t size = 8;
+
+        if (type == 44) {
+                header[3] = (uint8_t)(one_in(3) ? next_random(256) : next_random(8));
+        } else if (type == 43) {
+                header[3] = one_in(2) ? 0 : (uint8_t)next_random(4);
+        } else if (type == 51) {
+                header[1] = (uint8_t)(1 + next_random(3));
+                size = (header[1] + 2U) * 4;
+        } else if (one_in(3)) {
+                header[1] = 1;
+                size = 16;
+        }
+        put(b, header, size);
+}
+
+static void put_v6(Bytes *b) {
+        static const uint8_t types[] = { 0, 43, 44, 51, 60 };
+        unsigned n = one_in(3) ? next_random(one_in(6) ? 10 : 4) : 0, protocol = random_protocol();
+        uint8_t header[40] = { [0] = 0x60, [7] = 64 }, chain[11];
+
+        for (unsigned i = 0; i < n; i++)
+                chain[i] = PICK(types);
+        chain[n] = (uint8_t)protocol;
+        header[6] = chain[0];
+        random_address(AF_INET6, header + 8);
+        random_address(AF_INET6, header + 24);
+        put(b, header, sizeof(header));
+        for (unsigned i = 0; i < n; i++)
+                put_extension(b, chain[i], chain[i + 1]);
+        put_transport(b, protocol);
+        b->data[4] = (uint8_t)((b->size - 40) >> 8);
+        b->data[5] = (uint8_t)(b->size - 40);
+        if (one_in(20))
+                b->data[5] = (uint8_t)next_random(256);
+}
+
+static void packet_random(Bytes *b) {
+        size_t least;
+
+        b->size = 0;
+        if (one_in(2))
+                put_v4(b);
+        else
+                put_v6(b);
+        /* Truncated, but not below what the kernel runs a program with. */
+        least = b->data[0] >> 4 == 6 ? 40 : 20;
+        if (one_in(12))
+                b->size = least + next_random((uint32_t)(b->size - least + 1));
+}
+
+/* -- The comparison ------------------------------------------------------------------------------ */
+
+typedef struct Place {
+        const char *name; /* interface of the test's namespace; NULL: index UNKNOWN_IF */
+        const char *names[3];
+} Place;
+
+static const Place places[] = {
+        { "cgpeth0", { "eth0" } },
+        { "cgpwlan0", { "wlan0" } },
+        { "cgpboth", { "eth0", "uplink" } },
+        { "lo", {} },
+        { NULL, {} },
+};
+
+static PolicyPlace place_of(const Place *place, bool host_netns) {
+        PolicyPlace p = {};
+        int id;
+
+        if (!host_netns || !place->name) {
+                p.elsewhere = true;
+                return p;
+        }
+        id = policy_host_interface_id(test_host(), (char *const *)(const void *)place->names);
+        assert_true(id >= 0 || !place->names[0]);
+        p.interface = place->names[0] ? (size_t)id : 0;
+        return p;
+}
+
+static void dump(const Policy *p, const Bytes *b, const ReferencePacket *packet,
+        const KernelDryRun *run, const ReferenceVerdict *expected) {
+        print_message("seed %llu\n", (unsigned long long)seed);
+        for (size_t i = 0; i < p->stack.n_entries; i++)
+                print_message("rule %u, rank %u: %s %s\n", p->stack.entries[i].number,
+                        p->stack.entries[i].rank,
+                        policy_verdict_to_string(p->stack.entries[i].rule->verdict),
+                        p->stack.entries[i].rule->text);
+        print_message("defaults: out %s, in %s; mode %s\n",
+                policy_default_to_string(p->stack.default_out),
+                policy_default_to_string(p->stack.default_in),
+                policy_mode_to_string(p->stack.mode));
+        print_message("%s, opener %u, elsewhere %d, interface %zu, broadcast %d:",
+                packet->is_egress ? "egress" : "ingress", packet->opener, packet->place.elsewhere,
+                packet->place.interface, packet->is_link_broadcast);
+        for (size_t i = 0; i < b->size; i++)
+                print_message("%s%02x", i % 4 ? "" : " ", b->data[i]);
+        print_message("\nprogram: passes %d, rule %u, action %u\nreference: passes %d, rule %u, "
+                      "action %u\n",
+                run->passes, run->rule, run->action, expected->passes, expected->rule,
+                expected->action);
+}
+
+/* Which rule is named matters where one decides; of equals any may. */
+static bool agree(const KernelDryRun *run, const ReferenceVerdict *expected) {
+        return run->passes == expected->passes && run->action == expected->action &&
+                run->rule == expected->rule;
+}
+
+static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
+        static const unsigned openers[] = { CGP_OPENER_UNKNOWN, CGP_OPENER_UNKNOWN, CGP_OPENER_OUT,
+                CGP_OPENER_IN, CGP_OPENER_IN_MULTICAST, CGP_OPENER_IN_BROADCAST };
+        const Place *place = &PICK(places);
+        bool host_netns = !one_in(5);
+        ReferenceVerdict expected;
+        ReferencePacket packet;
+        KernelDryRun run;
+        Bytes b;
+
+        packet_random(&b);
+        packet = (ReferencePacket){
+                .bytes = b.data,
+                .size = b.size,
+                .is_egress = one_in(2),
+                .opener = PICK(openers),
+                .place = place_of(place, host_netns),
+        };
+        packet.is_link_broadcast = !packet.is_egress && one_in(10);
+        run = (KernelDryRun){
+                .packet = b.data,
+                .size = b.size,
+                .opener = packet.opener,
+                .ifindex = place->name ? if_nametoindex(place->name) : UNKNOWN_IF,
+                .host_netns = host_netns,
+                .broadcast = packet.is_link_broadcast,
+        };
+        assert_int_equal(kernel_dry_run_program(fds[packet.is_egress], &run), 0);
+        expected = reference_judge(&p->stack, test_host(), &packet);
+        if (!agree(&run, &expected)) {
+                dump(p, &b, &packet, &run, &expected);
+                fail_msg("the loaded program and the reference disagree");
+        }
+}
+
+static void compare_policy(Kernel *kernel, unsigned n_packets) {
+        KernelProgs *progs;
+        int fds[2];
+        Policy p;
+
+        policy_random(&p);
+        progs = policy_load(kernel, &p);
+        fds[0] = bpf_prog_get_fd_by_id(kernel->ops->progs_id(progs, CGP_HOOK_INGRESS));
+        fds[1] = bpf_prog_get_fd_by_id(kernel->ops->progs_id(progs, CGP_HOOK_EGRESS));
+        assert_true(fds[0] >= 0 && fds[1] >= 0);
+        for (unsigned i = 0; i < n_packets; i++)
+                compare_one(kernel, &p, fds);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        (void)kernel->ops->progs_free(progs);
+        policy_done(&p);
+}
+
+/* A tun device: there for as long as the file is open, so until the process ends. */
+static void add_interface(const char *name) {
+        struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+        int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        (void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+        assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+}
+
+/* More networks than would be put into an image. */
+static char *many_networks(void) {
+        static char text[64 * 1024];
+        size_t n = 0;
+
+        for (unsigned i = 0; i < 1000; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "%u.%u.%u.0/%u\n", 8 + i % 5,
+                        i * 37 % 256, i * 11 % 128 * 2, 23 + i % 2);
+        (void)snprintf(text + n, sizeof(text) - n,
+                "8.8.0.0/16\n10.1.2.0/25\n10.1.2.3\n203.0.113.0/24\n2600::/16\n"
+                "2600:1:2:3:4:5:6:7\n2001:db8::/48\n");
+        return text;
+}
+
+static void set_up_host(Kernel *kernel) {
+        static const char *const lan[] = { "10.9.0.0/16", "192.168.1.0/24", "2001:db8:9::/64",
+                NULL };
+        static const char *const broadcast[] = { "10.9.255.255", "192.168.1.255", NULL };
+        TestInterface interfaces[ELEMENTSOF(places)] = {};
+        TestList lists[2] = {
+                { .name = "few",
+                        .networks = { "44.0.0.0/8", "44.1.0.0/16", "2a00:44::/32", "10.1.2.3" } },
+                { .name = "many", .text = many_networks() },
+        };
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+                if (!places[i].name)
+                        continue;
+                interfaces[n].name = places[i].name;
+                memcpy(interfaces[n].names, places[i].names, sizeof(places[i].names));
+                if (strcmp(places[i].name, "lo") != 0)
+                        add_interface(places[i].name);
+                n++;
+        }
+        test_host_set_lan(lan);
+        test_host_set_broadcast(broadcast);
+        test_host_set_interfaces(kernel, interfaces, n);
+        test_host_set_lists(kernel, lists, ELEMENTSOF(lists));
+}
+
+static void agrees(void **state) {
+        const char *text = getenv("TRIPLES");
+        unsigned n_packets = getenv("PACKETS") ? (unsigned)atoi(getenv("PACKETS")) : 500;
+        unsigned long n = text ? strtoul(text, NULL, 10) : 100000, done = 0;
+        Kernel *kernel = test_kernel(sandbox);
+
+        set_up_host(kernel);
+        for (; done < n; done += n_packets)
+                compare_policy(kernel, n_packets);
+        print_message("# %lu triples, seed %llu: no difference\n", done, (unsigned long long)seed);
+        assert_int_equal(kernel_remove_pins(kernel), 0);
+        kernel_close(kernel);
+}
+
+static int run(Sandbox *s) {
+        const struct CMUnitTest tests[] = { cmocka_unit_test(agrees) };
+        struct timespec now;
+
+        sandbox = s;
+        clock_gettime(CLOCK_REALTIME, &now);
+        seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10)
+                              : (uint64_t)now.tv_sec * 1000003U + (uint64_t)now.tv_nsec;
+        random_state = seed * 0x9e3779b97f4a7c15ULL | 1;
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+        return sandbox_run(run);
+}
