@@ -98,6 +98,14 @@ _unused_ static void assert_files_equal(const PolicyFile *a, const PolicyFile *b
         assert_int_equal(a->default_in, b->default_in);
         assert_int_equal(a->default_out, b->default_out);
         assert_true(streq_ptr(a->profile, b->profile));
+        assert_int_equal(a->refusal, b->refusal);
+        assert_int_equal(a->n_lists, b->n_lists);
+        for (size_t i = 0; i < a->n_lists; i++) {
+                assert_string_equal(a->lists[i].name, b->lists[i].name);
+                assert_true(streq_ptr(a->lists[i].file, b->lists[i].file));
+                assert_int_equal(!a->lists[i].networks, !b->lists[i].networks);
+                assert_strings_equal(a->lists[i].networks, b->lists[i].networks);
+        }
         assert_int_equal(a->n_rules, b->n_rules);
         for (size_t i = 0; i < a->n_rules; i++)
                 assert_rules_equal(a->rules[i], b->rules[i]);

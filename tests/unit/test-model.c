@@ -36,6 +36,14 @@ static void test_words(void **state) {
         for (int d = POLICY_DEFAULT_ALLOW; d < _POLICY_DEFAULT_MAX; d++)
                 assert_int_equal(policy_default_from_string(policy_default_to_string(d)), d);
         assert_int_equal(policy_default_from_string("never"), -EINVAL);
+        assert_null(policy_errno_to_string(POLICY_ERRNO_UNSET));
+        for (int e = POLICY_ERRNO_EPERM; e < _POLICY_ERRNO_MAX; e++)
+                assert_int_equal(policy_errno_from_string(policy_errno_to_string(e)), e);
+        assert_int_equal(policy_errno_from_string("eperm"), -EINVAL);
+        assert_int_equal(policy_errno_to_errno(POLICY_ERRNO_UNSET), EPERM);
+        assert_int_equal(policy_errno_to_errno(POLICY_ERRNO_EPERM), EPERM);
+        assert_int_equal(policy_errno_to_errno(POLICY_ERRNO_ECONNREFUSED), ECONNREFUSED);
+        assert_int_equal(policy_errno_to_errno(POLICY_ERRNO_EACCES), EACCES);
         assert_string_equal(policy_peer_type_to_string(POLICY_PEER_LINK_LOCAL), "link-local");
         assert_null(policy_peer_type_to_string(POLICY_PEER_PREFIX));
         assert_null(policy_peer_type_to_string(POLICY_PEER_RANGE));
@@ -47,7 +55,9 @@ static const char whole_file[] =
         "{\"cgpolicy\": 1, \"name\": \"n\", \"match\": {\"units\": [\"a.service\", \"b*\"], "
         "\"not\": [\"bc\"]},\n\"mode\": \"audit\", \"default\": {\"in\": \"deny\"}, \"profile\": \"p\",\n"
         "\"rules\": [{\"allow\": \"in tcp/1,2 from 10.0.0.0/8\", \"id\": \"i\", \"comment\": \"c\"}, "
-        "\"never to multicast\"]}";
+        "\"never to multicast\", \"deny to lan,@a,@b via eth0\"],\n"
+        "\"lists\": {\"a\": {\"networks\": [\"10.0.0.0/8\", \"::1\"]}, \"b\": {\"file\": \"f\"}, "
+        "\"c\": {\"networks\": []}}, \"errno\": \"EACCES\"}";
 
 static void test_copy(void **state) {
         _cleanup_(policy_file_freep) PolicyFile *file = make_file("/a.json", whole_file);
@@ -62,6 +72,14 @@ static void test_copy(void **state) {
         assert_null(copy->default_out_source.path);
         assert_ptr_equal(copy->profile_source.path, copy->path);
         assert_int_equal(copy->mode_source.line, 2);
+        assert_ptr_equal(copy->refusal_source.path, copy->path);
+        assert_int_equal(copy->refusal_source.line, 4);
+        for (size_t i = 0; i < copy->n_lists; i++) {
+                assert_ptr_equal(copy->lists[i].source.path, copy->path);
+                assert_int_equal(copy->lists[i].source.line, 4);
+                assert_int_equal(copy->lists[i].source.column, file->lists[i].source.column);
+                assert_ptr_not_equal(copy->lists[i].name, file->lists[i].name);
+        }
         for (size_t i = 0; i < copy->n_rules; i++) {
                 assert_ptr_equal(copy->rules[i]->source.path, copy->path);
                 assert_int_equal(copy->rules[i]->source.line, 3);
@@ -71,18 +89,26 @@ static void test_copy(void **state) {
         file = policy_file_free(file);
         assert_null(file);
         assert_string_equal(copy->rules[0]->text, "in tcp/1,2 from 10.0.0.0/8");
+        assert_string_equal(copy->rules[2]->peers[2].list, "b");
+        assert_string_equal(copy->lists[0].networks[1], "::1");
 }
 
-static void test_copy_of_what_later_releases_hold(void **state) {
-        _cleanup_(policy_rule_freep) PolicyRule *rule = make_rule(POLICY_DENY, "to localhost");
-        _cleanup_(policy_rule_freep) PolicyRule *copy = NULL;
+static void test_add_list(void **state) {
+        _cleanup_(policy_list_definition_done) PolicyListDefinition extra = {};
+        _cleanup_(policy_file_freep) PolicyFile *file = NULL;
 
-        rule->via = strdup("eth0");
-        rule->peers[0].type = POLICY_PEER_LIST;
-        rule->peers[0].list = strdup("bad-hosts");
-        assert_int_equal(policy_rule_copy(rule, &copy), 0);
-        assert_rules_equal(rule, copy);
-        assert_ptr_not_equal(rule->peers[0].list, copy->peers[0].list);
+        assert_int_equal(policy_file_new("/x", &file), 0);
+        for (unsigned i = 0; i <= POLICY_FILE_LISTS_MAX; i++) {
+                assert_true(asprintf(&extra.name, "l%u", i) > 0);
+                if (i == POLICY_FILE_LISTS_MAX)
+                        break;
+                assert_int_equal(policy_file_add_list(file, &extra), 0);
+                assert_null(extra.name);
+                assert_ptr_equal(file->lists[i].source.path, file->path);
+        }
+        assert_int_equal(policy_file_add_list(file, &extra), -E2BIG);
+        assert_string_equal(extra.name, "l256");
+        assert_string_equal(file->lists[255].name, "l255");
 }
 
 static void test_add_and_remove(void **state) {
@@ -327,6 +353,112 @@ static void test_stack_settings(void **state) {
         }
 }
 
+static void test_stack_refusal(void **state) {
+        static const struct {
+                Statement statements[4];
+                PolicyErrno refusal;
+        } cases[] = {
+                { { { POLICY_LAYER_LOCAL, false, "\"mode\":\"enforce\"" } }, POLICY_ERRNO_EPERM },
+                { { { POLICY_LAYER_VENDOR, false, "\"errno\":\"EACCES\"" } }, POLICY_ERRNO_EACCES },
+                { { { POLICY_LAYER_VENDOR, false, "\"errno\":\"EACCES\"" },
+                          { POLICY_LAYER_RUNTIME, false, "\"errno\":\"ECONNREFUSED\"" },
+                          { POLICY_LAYER_LOCAL, false, "\"errno\":\"EPERM\"" } },
+                        POLICY_ERRNO_ECONNREFUSED },
+                /* A profile ranks below its layer. */
+                { { { POLICY_LAYER_LOCAL, true, "\"errno\":\"EACCES\"" },
+                          { POLICY_LAYER_LOCAL, false, "\"errno\":\"ECONNREFUSED\"" },
+                          { POLICY_LAYER_UNIT, false, "\"errno\":\"EPERM\"" } },
+                        POLICY_ERRNO_ECONNREFUSED },
+                /* On a tie the first. */
+                { { { POLICY_LAYER_LOCAL, false, "\"mode\":\"enforce\"" },
+                          { POLICY_LAYER_LOCAL, false, "\"errno\":\"EACCES\"" },
+                          { POLICY_LAYER_LOCAL, false, "\"errno\":\"ECONNREFUSED\"" } },
+                        POLICY_ERRNO_EACCES },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                PolicyFile *files[4] = {};
+                PolicyStackInput inputs[4];
+                _cleanup_(policy_stack_done) PolicyStack stack = {};
+                size_t n = 0;
+
+                for (; n < 4 && cases[i].statements[n].settings; n++) {
+                        _cleanup_free_ char *json = NULL;
+
+                        assert_true(asprintf(&json, "{\"cgpolicy\":1,%s}",
+                                            cases[i].statements[n].settings) > 0);
+                        files[n] = make_file("/x", json);
+                        inputs[n] = (PolicyStackInput){ files[n], cases[i].statements[n].layer,
+                                cases[i].statements[n].from_profile };
+                }
+                assert_int_equal(policy_stack_init(&stack, inputs, n), 0);
+                assert_int_equal(stack.refusal, cases[i].refusal);
+                assert_int_equal(stack.conflicts, 0);
+                for (size_t k = 0; k < n; k++)
+                        policy_file_free(files[k]);
+        }
+}
+
+static void test_uses(void **state) {
+        static const struct {
+                const char *rule;
+                unsigned flags;
+        } cases[] = {
+                { "allow any", 0 },
+                { "allow to 10.0.0.0/8,localhost,multicast", 0 },
+                { "allow to lan", POLICY_USE_LAN },
+                { "never from 10.0.0.1,internet", POLICY_USE_INTERNET | POLICY_USE_LAN },
+                { "deny to broadcast", POLICY_USE_BROADCAST },
+                { "deny bind to lan", POLICY_USE_BIND | POLICY_USE_LAN },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *json = NULL;
+                _cleanup_(policy_file_freep) PolicyFile *f = NULL;
+                _cleanup_(policy_uses_done) PolicyUses u = {};
+
+                assert_true(
+                        asprintf(&json, "{\"cgpolicy\":1,\"rules\":[\"%s\"]}", cases[i].rule) > 0);
+                f = make_file("/x", json);
+                assert_int_equal(policy_file_uses(f, &u), 0);
+                assert_int_equal(u.flags, cases[i].flags);
+                assert_int_equal(u.n_lists, 0);
+                assert_int_equal(u.n_interfaces, 0);
+                assert_false(policy_uses_list(&u, "a"));
+                assert_false(policy_uses_interface(&u, "eth0"));
+        }
+}
+
+/* Names from all files of the stack, each once. */
+static void test_stack_uses(void **state) {
+        _cleanup_(policy_file_freep) PolicyFile *one = make_file("/1",
+                "{\"cgpolicy\":1,\"rules\":[\"allow to @b,@a,lan via wg0\",\"deny to @c via eth0\"]}");
+        _cleanup_(policy_file_freep) PolicyFile *two = make_file("/2",
+                "{\"cgpolicy\":1,\"rules\":[\"deny bind to @a\",\"never via eth0\",\"allow any via a\"]}");
+        const PolicyStackInput inputs[] = {
+                { one, POLICY_LAYER_LOCAL, false },
+                { two, POLICY_LAYER_LOCAL, true },
+        };
+        static const char *const lists[] = { "a", "b", "c" },
+                                 *const interfaces[] = { "a", "eth0", "wg0" };
+        _cleanup_(policy_stack_done) PolicyStack stack = {};
+        _cleanup_(policy_uses_done) PolicyUses uses = {};
+
+        assert_int_equal(policy_stack_init(&stack, inputs, ELEMENTSOF(inputs)), 0);
+        assert_int_equal(policy_stack_uses(&stack, &uses), 0);
+        assert_int_equal(uses.flags, POLICY_USE_LAN | POLICY_USE_BIND);
+        assert_int_equal(uses.n_lists, ELEMENTSOF(lists));
+        assert_int_equal(uses.n_interfaces, ELEMENTSOF(interfaces));
+        for (size_t i = 0; i < 3; i++) {
+                assert_string_equal(uses.lists[i], lists[i]);
+                assert_string_equal(uses.interfaces[i], interfaces[i]);
+                assert_true(policy_uses_list(&uses, lists[i]));
+                assert_true(policy_uses_interface(&uses, interfaces[i]));
+        }
+        assert_false(policy_uses_list(&uses, "wg0"));
+        assert_false(policy_uses_interface(&uses, "b"));
+}
+
 static void test_stack_limit(void **state) {
         _cleanup_(policy_file_freep) PolicyFile *file = NULL;
         _cleanup_(policy_file_freep) PolicyFile *one =
@@ -357,6 +489,7 @@ static PolicyFile *original;
 static void attempt_copy(bool *ret_memory_failed) {
         _cleanup_(policy_file_freep) PolicyFile *copy = NULL;
         _cleanup_(policy_stack_done) PolicyStack stack = {};
+        _cleanup_(policy_uses_done) PolicyUses uses = {};
         int r;
 
         r = policy_file_copy(original, &copy);
@@ -365,6 +498,8 @@ static void attempt_copy(bool *ret_memory_failed) {
 
                 assert_files_equal(original, copy);
                 r = policy_stack_init(&stack, &input, 1);
+                if (r == 0)
+                        r = policy_stack_uses(&stack, &uses);
         } else
                 assert_null(copy);
         assert_int_equal(r, test_memory_failed() ? -ENOMEM : 0);
@@ -382,13 +517,16 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_words),
                 cmocka_unit_test(test_copy),
-                cmocka_unit_test(test_copy_of_what_later_releases_hold),
+                cmocka_unit_test(test_add_list),
                 cmocka_unit_test(test_add_and_remove),
                 cmocka_unit_test(test_matches),
                 cmocka_unit_test(test_profile_matches_nothing),
                 cmocka_unit_test(test_stack_order),
                 cmocka_unit_test(test_stack_empty),
                 cmocka_unit_test(test_stack_settings),
+                cmocka_unit_test(test_stack_refusal),
+                cmocka_unit_test(test_uses),
+                cmocka_unit_test(test_stack_uses),
                 cmocka_unit_test(test_stack_limit),
 #ifdef TEST_MEMORY_FAILS
                 cmocka_unit_test(test_no_memory),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "policy-test.h"
+#include "policy/set.h"
 #include "util/strv.h"
 
 static char *data_path(const char *directory, const char *name, const char *suffix) {
@@ -189,7 +190,9 @@ static void test_places(void **state) {
                                    "    \"p\",\n"
                                    "  \"default\": { \"out\": \"deny\", \"in\": \"allow\" },\n"
                                    "  \"rules\": [ \"deny any\", { \"id\": \"x\",\n"
-                                   "    \"allow\": \"tcp\" } ] }";
+                                   "    \"allow\": \"tcp\" } ],\n"
+                                   "   \"errno\": \"EPERM\", \"lists\":{\n"
+                                   "  \"l\": { \"networks\": [ ] } } }";
         _cleanup_(policy_file_freep) PolicyFile *file = NULL;
 
         assert_int_equal(policy_parse_file("/p", json, strlen(json), NULL, NULL, &file), 0);
@@ -207,6 +210,12 @@ static void test_places(void **state) {
         assert_int_equal(file->rules[1]->source.column, 15);
         assert_ptr_equal(file->rules[1]->source.path, file->path);
         assert_string_equal(file->rules[1]->id, "x");
+        assert_int_equal(file->refusal_source.line, 8);
+        assert_int_equal(file->refusal_source.column, 13);
+        assert_string_equal(file->lists[0].name, "l");
+        assert_ptr_equal(file->lists[0].source.path, file->path);
+        assert_int_equal(file->lists[0].source.line, 9);
+        assert_int_equal(file->lists[0].source.column, 3);
 }
 
 static void test_default_of_both(void **state) {
@@ -260,6 +269,8 @@ static void test_limits(void **state) {
                 "too-many-rules");
         assert_limit("{\"cgpolicy\":1,\"match\":{\"units\":[", "\"u%u\"", POLICY_FILE_MATCH_MAX,
                 "]}}", "too-many-patterns");
+        assert_limit("{\"cgpolicy\":1,\"match\":{\"units\":[\"a\"]},\"lists\":{",
+                "\"l%u\":{\"networks\":[]}", POLICY_FILE_LISTS_MAX, "}}", "too-many-lists");
         assert_limit("{\"cgpolicy\":1,\"match\":{\"units\":[\"a\"],\"not\":[", "\"u%u\"",
                 POLICY_FILE_MATCH_MAX, "]}}", "too-many-patterns");
 }
@@ -307,6 +318,42 @@ static void test_many_diagnostics(void **state) {
         assert_string_equal(warnings.diags[0].code, "covered-rule");
 }
 
+/* Each network of an inline list is one that the reader of lists takes. */
+static void test_networks(void **state) {
+        static const char json[] =
+                "{\"cgpolicy\":1,\"match\":{\"units\":[\"a\"]},\"lists\":{\"l\":{\"networks\":["
+                "\"10.0.0.0/8\",\"10.0.0.1\",\"0.0.0.0/0\",\"::/0\",\"::1\",\"2001:db8::/32\","
+                "\"10.0.0.1-10.0.0.9\",\"2001:db8::1-2001:db8::ff\",\"::ffff:10.0.0.0/104\","
+                "\"::ffff:10.0.0.1\",\"::ffff:0:0/96\",\"::fffe:0:0/95\",\"10.0.0.0-10.0.0.255\","
+                "\"::ffff:10.0.0.1-10.0.0.9\",\"0.0.0.0-255.255.255.255\","
+                "\"::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\"]}}}";
+        _cleanup_(policy_file_freep) PolicyFile *file = NULL;
+
+        assert_int_equal(policy_parse_file("/p", json, strlen(json), NULL, NULL, &file), 0);
+        assert_int_equal(strv_length(file->lists[0].networks), 16);
+        for (char **s = file->lists[0].networks; *s; s++) {
+                char *const one[] = { *s, NULL };
+                _cleanup_(policy_list_unrefp) PolicyList *list = NULL;
+                _cleanup_(policy_diags_done) PolicyDiags diags = {};
+
+                if (policy_list_from_strv("l", "/p", 1, one, &diags, &list) < 0)
+                        fail_msg("%s: %s", *s, diags.diags[0].message);
+                assert_true(list->n_networks4 + list->n_networks6 > 0);
+        }
+}
+
+/* An inline list as long as a file lets it be. */
+static void test_long_list(void **state) {
+        _cleanup_free_ char *json = repeat(
+                "{\"cgpolicy\":1,\"match\":{\"units\":[\"a\"]},\"lists\":{\"l\":{\"networks\":[",
+                "\"2001:db8::%x\"", 60000, "]}}}");
+        _cleanup_(policy_file_freep) PolicyFile *file = NULL;
+
+        assert_int_equal(policy_parse_file("/p", json, strlen(json), NULL, NULL, &file), 0);
+        assert_int_equal(strv_length(file->lists[0].networks), 60000);
+        assert_string_equal(file->lists[0].networks[59999], "2001:db8::ea5f");
+}
+
 /* Bytes that end at the end of a page, without a terminator: nothing may be read behind them. */
 static void test_no_terminator(void **state) {
         static const char json[] =
@@ -335,6 +382,25 @@ static void test_valid(void **state) {
         assert_false(policy_profile_name_is_valid(".."));
         assert_false(policy_profile_name_is_valid("-x"));
         assert_false(policy_profile_name_is_valid("a/b"));
+        assert_true(policy_list_name_is_valid("bad-hosts_1.x"));
+        assert_false(policy_list_name_is_valid(""));
+        assert_false(policy_list_name_is_valid("_x"));
+        assert_false(policy_list_name_is_valid("@x"));
+        assert_true(policy_list_path_is_valid("../lists/\xc3\xa4 b"));
+        assert_false(policy_list_path_is_valid(""));
+        assert_false(policy_list_path_is_valid("a\n"));
+        assert_true(policy_interface_name_is_valid("e"));
+        assert_true(policy_interface_name_is_valid("wg-home.1_x@y+z%d"));
+        for (const char *c = "/:,*! \t\n\v\x01\x7f\xc3"; *c; c++) {
+                const char name[] = { 'a', *c, 'b', '\0' };
+
+                assert_false(policy_interface_name_is_valid(name));
+        }
+        assert_false(policy_interface_name_is_valid(""));
+        assert_false(policy_interface_name_is_valid("."));
+        assert_false(policy_interface_name_is_valid(".."));
+        assert_false(policy_interface_name_is_valid("any"));
+        assert_false(policy_interface_name_is_valid("tun+"));
         assert_true(policy_comment_is_valid(""));
         assert_true(policy_comment_is_valid("gr\xc3\xbcn"));
         assert_false(policy_comment_is_valid("gr\xfcn"));
@@ -352,7 +418,12 @@ static void test_valid(void **state) {
         assert_false(policy_glob_is_valid(long_name));
         long_name[POLICY_NAME_MAX] = '\0';
         assert_true(policy_glob_is_valid(long_name));
+        long_name[POLICY_INTERFACE_MAX + 1] = '\0';
+        assert_false(policy_interface_name_is_valid(long_name));
+        long_name[POLICY_INTERFACE_MAX] = '\0';
+        assert_true(policy_interface_name_is_valid(long_name));
         long_name[POLICY_ID_MAX + 1] = '\0';
+        assert_false(policy_list_name_is_valid(long_name));
         assert_false(policy_id_is_valid(long_name));
         assert_false(policy_profile_name_is_valid(long_name));
         long_name[POLICY_ID_MAX] = '\0';
@@ -365,7 +436,10 @@ static void test_mutations(void **state) {
                 "\\ud83d", "\\u0000", "null", "true", "1", "-", "0", "NaN", "1e9", "\n", " ", "\t",
                 "\"cgpolicy\":1", "\"mode\":\"off\",", "\"id\":\"x\",", "\"rules\":[",
                 "\"deny any\",", "\"default\":\"deny\",", "\"units\":[\"a\"]", "allow", "deny",
-                "never", "comment", "tcp/", "\xc3\xa4", "\xff", "//", "https", NULL };
+                "never", "comment", "tcp/", "errno", "EACCES", "\"lists\":{",
+                "\"x\":{\"networks\":[]},", "networks", "\"file\":\"f\",", "keep-last",
+                "10.0.0.0/8", "bind", " via eth0", "@a", "lan", "\xc3\xa4", "\xff", "//", "https",
+                NULL };
         _cleanup_(strv_freep) char **names = list_data("policies/accepted");
         struct {
                 char *text;
@@ -450,6 +524,8 @@ int main(void) {
                 cmocka_unit_test(test_value_limit),
                 cmocka_unit_test(test_size_limit),
                 cmocka_unit_test(test_many_diagnostics),
+                cmocka_unit_test(test_networks),
+                cmocka_unit_test(test_long_list),
                 cmocka_unit_test(test_no_terminator),
                 cmocka_unit_test(test_valid),
                 cmocka_unit_test(test_mutations),

@@ -4,7 +4,8 @@
 
 #include <netinet/in.h>
 
-#include "policy-test.h"
+#include "random-texts.h"
+#include "util/strv.h"
 
 static void test_address(void **state) {
         static const struct {
@@ -87,6 +88,13 @@ static void test_expanded(void **state) {
                         "never out any to 10.0.0.0/8,localhost" },
                 { POLICY_ALLOW, "in https from ::1", "allow in tcp/443+udp/443 from ::1" },
                 { POLICY_DENY, "out", "deny out any to any" },
+                { POLICY_ALLOW, "bind tcp/8080", "allow bind tcp/8080 to any" },
+                { POLICY_DENY, "bind", "deny bind any to any" },
+                { POLICY_ALLOW, "bind udp/5353 to multicast", "allow bind udp/5353 to multicast" },
+                { POLICY_NEVER, "via eth0",
+                        "never in any from any via eth0\nnever out any to any via eth0" },
+                { POLICY_ALLOW, "tcp/22 from lan,@admins via eth0",
+                        "allow in tcp/22 from lan,@admins via eth0" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -102,40 +110,101 @@ static void test_expanded(void **state) {
         }
 }
 
-/* What the parser does not let through yet has its text already. */
-static void test_body_of_later_releases(void **state) {
-        static char list[] = "bad-hosts", via[] = "eth0";
-        PolicyService any = { POLICY_PROTOCOL_ANY, 0, UINT16_MAX };
-        PolicyPeer peers[] = {
-                { .type = POLICY_PEER_BROADCAST },
-                { .type = POLICY_PEER_LAN },
-                { .type = POLICY_PEER_INTERNET },
-                { .type = POLICY_PEER_LIST, .list = list },
-        };
-        const PolicyRule rule = {
-                .verdict = POLICY_DENY,
-                .directions = POLICY_DIRECTION_OUT,
-                .services = &any,
-                .n_services = 1,
-                .peers = peers,
-                .n_peers = ELEMENTSOF(peers),
-                .via = via,
-        };
-        const PolicyRule bind = {
-                .verdict = POLICY_DENY,
-                .directions = POLICY_DIRECTION_BIND,
-                .services = &(PolicyService){ IPPROTO_TCP, 1, 1023 },
-                .n_services = 1,
-                .peers = &(PolicyPeer){ .type = POLICY_PEER_ANY },
-                .n_peers = 1,
-        };
-        _cleanup_free_ char *body = policy_rule_to_body(&rule);
-        _cleanup_free_ char *bind_body = policy_rule_to_body(&bind);
-        _cleanup_free_ char *bind_expanded = policy_rule_to_expanded(&bind);
+/* Whatever may be written is printed in one form, and that form says the same. */
+static void test_random_rules(void **state) {
+        uint64_t random = 0x452821e638d01377ULL;
+        size_t n_other = 0;
 
-        assert_string_equal(body, "out to broadcast,lan,internet,@bad-hosts via eth0");
-        assert_string_equal(bind_body, "bind tcp/1-1023");
-        assert_string_equal(bind_expanded, "deny bind tcp/1-1023 to any");
+        for (unsigned i = 0; i < 20000; i++) {
+                _cleanup_(policy_rule_freep) PolicyRule *rule = NULL, *again = NULL;
+                _cleanup_free_ char *body = NULL, *expanded = NULL;
+                unsigned directions = 0;
+                RandomBody b;
+                char *rest, *line;
+
+                random_body(&random, &b);
+                if (policy_parse_body(i % _POLICY_VERDICT_MAX, b.text, NULL, 0, 0, &test_services,
+                            NULL, &rule) < 0)
+                        fail_msg("\"%s\"", b.text);
+                assert_int_equal(policy_parse_body(
+                                         rule->verdict, rule->text, NULL, 0, 0, NULL, NULL, &again),
+                        0);
+                assert_rules_equal(rule, again);
+                body = policy_rule_to_body(again);
+                assert_string_equal(body, rule->text);
+                n_other += !streq(rule->text, b.text);
+
+                expanded = policy_rule_to_expanded(rule);
+                for (rest = expanded; (line = strsep(&rest, "\n"));) {
+                        _cleanup_(policy_rule_freep) PolicyRule *part = NULL;
+
+                        assert_int_equal(policy_parse_rule(line, NULL, 0, 0, NULL, NULL, &part), 0);
+                        directions |= part->directions;
+                        /* But for the direction it is the rule. */
+                        part->directions = rule->directions;
+                        free(part->text);
+                        part->text = policy_rule_to_body(part);
+                        assert_rules_equal(rule, part);
+                }
+                assert_int_equal(directions, rule->directions);
+        }
+        assert_true(n_other > 1000);
+}
+
+static void random_file(uint64_t *random, PolicyFile *file) {
+        file->has_match = true;
+        assert_int_equal(strv_extend(&file->match.units, "a"), 0);
+        file->mode = test_random(random) % _POLICY_MODE_MAX;
+        file->default_in = test_random(random) % _POLICY_DEFAULT_MAX;
+        file->default_out = test_random(random) % _POLICY_DEFAULT_MAX;
+        file->refusal = test_random(random) % _POLICY_ERRNO_MAX;
+        for (uint32_t i = test_random(random) % 4; i > 0; i--) {
+                _cleanup_(policy_list_definition_done) PolicyListDefinition list = {};
+
+                assert_true(asprintf(&list.name, "list-%u", i) > 0);
+                if (test_random(random) % 2)
+                        list.file = strdup("lists/\"q\\ \xc3\xa4");
+                else {
+                        assert_int_equal(strv_copy(NULL, &list.networks), 0);
+                        if (test_random(random) % 2)
+                                assert_int_equal(strv_extend(&list.networks, "10.0.0.0/8"), 0);
+                        if (test_random(random) % 2)
+                                assert_int_equal(strv_extend(&list.networks, "::1-::9"), 0);
+                }
+                assert_int_equal(policy_file_add_list(file, &list), 0);
+        }
+        for (uint32_t i = test_random(random) % 6; i > 0; i--) {
+                PolicyRule *rule = NULL;
+                RandomBody b;
+
+                random_body(random, &b);
+                assert_int_equal(policy_parse_body(i % _POLICY_VERDICT_MAX, b.text, NULL, 0, 0,
+                                         &test_services, NULL, &rule),
+                        0);
+                if (test_random(random) % 2)
+                        assert_true(asprintf(&rule->id, "id-%u", i) > 0);
+                if (test_random(random) % 2)
+                        rule->comment = strdup("\"c\" \\");
+                assert_int_equal(policy_file_add_rule(file, &rule), 0);
+        }
+}
+
+static void test_random_files(void **state) {
+        uint64_t random = 0xbe5466cf34e90c6cULL;
+
+        for (unsigned i = 0; i < 3000; i++) {
+                _cleanup_(policy_file_freep) PolicyFile *file = NULL, *again = NULL;
+                _cleanup_free_ char *json = NULL, *twice = NULL;
+
+                assert_int_equal(policy_file_new("/x", &file), 0);
+                random_file(&random, file);
+                json = policy_file_to_json(file);
+                assert_int_equal(
+                        policy_parse_file("/x", json, strlen(json), NULL, NULL, &again), 0);
+                assert_files_equal(file, again);
+                twice = policy_file_to_json(again);
+                assert_string_equal(json, twice);
+        }
 }
 
 static void test_json(void **state) {
@@ -147,6 +216,12 @@ static void test_json(void **state) {
                 "  \"profile\": \"web-server\",\n  \"rules\": [\n"
                 "    { \"allow\": \"in tcp/80,443\", \"id\": \"web\", \"comment\": \"c\" },\n"
                 "    { \"never\": \"out to multicast\" }\n  ]\n}\n",
+                "{\n  \"cgpolicy\": 1,\n  \"match\": { \"units\": [\"a\"] },\n"
+                "  \"errno\": \"EACCES\",\n  \"profile\": \"p\",\n  \"lists\": {\n"
+                "    \"b\": { \"file\": \"l/b\", \"on-error\": \"keep-last\" },\n"
+                "    \"a\": { \"networks\": [\"10.0.0.1\", \"::/0\"] },\n"
+                "    \"e\": { \"networks\": [] }\n  },\n  \"rules\": [\n"
+                "    { \"allow\": \"bind tcp/80 to lan,@a\" }\n  ]\n}\n",
                 "{\n  \"cgpolicy\": 1,\n  \"default\": { \"out\": \"deny\" }\n}\n",
                 "{\n  \"cgpolicy\": 1,\n  \"default\": { \"in\": \"deny\" },\n  \"rules\": [\n"
                 "    { \"deny\": \"any\", \"comment\": \"\" }\n  ]\n}\n",
@@ -193,8 +268,10 @@ static void attempt_print(bool *ret_memory_failed) {
 
 static void test_no_memory(void **state) {
         static const char json[] =
-                "{\"cgpolicy\":1,\"rules\":[\"allow in tcp/1,2,3,4,5,6,7,8,9 from 10.0.0.0/8,"
-                "192.168.0.0/16,172.16.0.0/12,localhost,multicast,link-local\",\"deny any\"]}";
+                "{\"cgpolicy\":1,\"errno\":\"EACCES\",\"match\":{\"units\":[\"a\"]},"
+                "\"lists\":{\"a\":{\"networks\":[\"::1\"]},\"b\":{\"file\":\"f\"}},"
+                "\"rules\":[\"allow in tcp/1,2,3,4,5,6,7,8,9 from 10.0.0.0/8,192.168.0.0/16,"
+                "172.16.0.0/12,localhost,multicast,link-local,@a via eth0\",\"deny any\"]}";
 
         assert_int_equal(policy_parse_file("/x", json, strlen(json), NULL, NULL, &printed), 0);
         test_each_allocation_fails(attempt_print);
@@ -230,7 +307,8 @@ int main(void) {
                 cmocka_unit_test(test_address),
                 cmocka_unit_test(test_protocol),
                 cmocka_unit_test(test_expanded),
-                cmocka_unit_test(test_body_of_later_releases),
+                cmocka_unit_test(test_random_rules),
+                cmocka_unit_test(test_random_files),
                 cmocka_unit_test(test_json),
                 cmocka_unit_test(test_json_of_control_characters),
 #ifdef TEST_MEMORY_FAILS
