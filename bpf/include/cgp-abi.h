@@ -293,6 +293,7 @@ struct cgp_flow_key {
 
 struct cgp_flow {
         __u64 seen;  /* last packet, refreshed at most once a second */
+        __u64 tick;  /* the kernel's jiffies then: cheaper to compare with */
         __u8 opener; /* CGP_OPENER_*, never UNKNOWN */
         __u8 _pad[7];
 };
@@ -390,3 +391,21 @@ struct cgp_record {
 #define CGP_DRY_OPENER_MASK 0xffU
 #define CGP_DRY_HOST_NETNS  (1U << 8) /* the socket is in the host's network namespace */
 #define CGP_DRY_BROADCAST   (1U << 9) /* received as a link-layer broadcast */
+
+/* A socket as the iterator writes it (bpf/sock-iter.bpf.c). */
+struct cgp_socket {
+        __u64 cookie;
+        __u64 cgroup_id;    /* where it was made */
+        __u64 netns_cookie; /* 0: unknown */
+        __u8 local[16];
+        __u8 remote[16];
+        __u16 local_port;
+        __u16 remote_port;
+        __u32 ifindex; /* bound to; 0: none */
+        __u8 family;   /* AF_INET, AF_INET6 */
+        __u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+        __u8 state;    /* as the kernel's TCP numbers them, also for UDP */
+        __u8 opener;   /* CGP_OPENER_* */
+        __u8 created;  /* 1: made under a cgpolicy program */
+        __u8 _pad[3];
+};
