@@ -16,6 +16,11 @@
 
 #define TEXT_RULES_MAX 8
 
+/* Who has names of services says so before including this. */
+#ifndef TEXT_SERVICES
+#define TEXT_SERVICES NULL
+#endif
+
 typedef struct TextStack {
         PolicyStack stack;
         PolicyEntry entries[TEXT_RULES_MAX];
@@ -48,7 +53,8 @@ static inline void text_stack_init(TextStack *s, PolicyDefault out, PolicyDefaul
                         rank = text[0] - '0';
                         text += 2;
                 }
-                assert_int_equal(policy_parse_rule(text, NULL, 0, 0, NULL, NULL, &s->rules[i]), 0);
+                assert_int_equal(
+                        policy_parse_rule(text, NULL, 0, 0, TEXT_SERVICES, NULL, &s->rules[i]), 0);
                 s->entries[i] = (PolicyEntry){
                         .rule = s->rules[i],
                         .rank = rank,
