@@ -187,6 +187,7 @@ static int serve(PrivateDir *dir, bool *ret_in_force) {
                         .cgroup = dir->cgroup,
                         .services = &services_host,
                         .capabilities = &capabilities,
+                        .watch_net = true,
                 },
                 &manager);
         if (r >= 0)

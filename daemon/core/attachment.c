@@ -25,6 +25,7 @@ int attachment_new_empty(Kernel *kernel, uint32_t subject, uint64_t cgroup_id, A
                 .kernel = kernel,
                 .subject = subject,
                 .cgroup_id = cgroup_id,
+                .sets = UINT32_MAX,
                 .record = {
                         .abi_version = CGP_ABI_VERSION,
                         .subject = subject,

@@ -20,6 +20,7 @@ typedef struct Attachment {
         struct cgp_record record;
         KernelProgs *progs; /* what all hooks carry; NULL after an adoption */
         uint64_t hash;      /* of the image they carry; 0: not all the same, or not known */
+        uint32_t sets;      /* bit i: slot i of the set maps; all, with hash 0: not known */
         bool has_processes; /* of nobody's job: not to be let go of but on request */
 } Attachment;
 

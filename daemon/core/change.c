@@ -5,17 +5,32 @@
  * that only link updates and renames are left, and each of these has its way back.
  */
 #include "core/manager-internal.h"
+#include "util/hash.h"
 #include "util/log.h"
 #include "util/macro.h"
 
 static int compile_error(
         const char *name, int error, const PolicyCompileFailure *failure, ManagerError *reterr) {
+        if (error == -ENOKEY)
+                return manager_error_set(reterr, MANAGER_ERROR_INVALID_POLICY,
+                        "%s: a rule names a list that was never loaded; 'cgpolicyctl lists' tells why",
+                        name);
         if (error != -E2BIG)
                 return error;
         return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
                 "%s: the policy needs more %s than a subject may have (%zu of at most %zu); use fewer or "
                 "wider peers and ports",
                 name, failure->limit, failure->needed, failure->max);
+}
+
+uint64_t image_content(const PolicyImage *image) {
+        struct cgp_config config = image->config;
+        uint64_t hash;
+
+        config.generation = 0;
+        hash = hash64(&config, sizeof(config), image->tables_hash);
+        hash = hash64(image->verdicts, config.n_verdicts * sizeof(*image->verdicts), hash);
+        return hash ? hash : 1;
 }
 
 int manager_compile(const char *name, const PolicyCompileInput *input, ManagerError *reterr,
@@ -40,19 +55,20 @@ int manager_kernel_error(
 }
 
 void manager_release_slots(Manager *m, const UnitState *state, const UnitState *other) {
+        uint8_t kept[CGP_MAX_COUNTERS / 8] = { 0 };
+
         if (!state)
                 return;
+        for (size_t i = 1; other && i < UNIT_STATE_RESERVED; i++)
+                kept[other->reserved[i] / 8] |= (uint8_t)(1U << (other->reserved[i] % 8));
+        for (size_t i = 0; other && i < other->n_rules; i++)
+                kept[other->rules[i].slot / 8] |= (uint8_t)(1U << (other->rules[i].slot % 8));
         for (size_t i = 1; i < UNIT_STATE_RESERVED; i++)
-                if (!other || other->reserved[i] != state->reserved[i])
+                if (!(kept[state->reserved[i] / 8] & (1U << (state->reserved[i] % 8))))
                         slots_give_back(m->counters, state->reserved[i]);
-        for (size_t i = 0; i < state->n_rules; i++) {
-                bool kept = false;
-
-                for (size_t k = 0; other && k < other->n_rules && !kept; k++)
-                        kept = other->rules[k].slot == state->rules[i].slot;
-                if (!kept)
+        for (size_t i = 0; i < state->n_rules; i++)
+                if (!(kept[state->rules[i].slot / 8] & (1U << (state->rules[i].slot % 8))))
                         slots_give_back(m->counters, state->rules[i].slot);
-        }
 }
 
 int unit_load_current(Unit *u, ManagerError *reterr) {
@@ -104,17 +120,25 @@ static int item_load(
         return 0;
 }
 
-/* Is this the image that is in force, or of a detached unit the one that would be? */
-static int unit_has_image(const Unit *u, const PolicyImage *image, ManagerError *reterr) {
+/* Is this the image that is in force, or of a detached unit the one that would be? Whatever its generation: that
+ * only grows when something changes. */
+static int unit_has_content(Unit *u, uint64_t content, ManagerError *reterr) {
         _cleanup_(policy_image_freep) PolicyImage *current = NULL;
         PolicyCompileInput input;
         int r;
 
-        if (u->attachment)
-                return u->attachment->hash == image->hash;
-        input = policy_compile_input(u->policy, u->state, u->state->generation);
-        r = manager_compile(u->name, &input, reterr, &current);
-        return r < 0 ? r : current->hash == image->hash;
+        if (u->attachment && u->attachment->hash == 0)
+                return false;
+        if (u->content == 0) {
+                input = policy_compile_input(u->policy, u->state, u->state->generation);
+                r = manager_compile(u->name, &input, reterr, &current);
+                if (r < 0)
+                        return r;
+                if (u->attachment && u->attachment->hash != current->hash)
+                        return false;
+                u->content = image_content(current);
+        }
+        return u->content == content;
 }
 
 static int item_prepare(Change *change, ChangeItem *item, ManagerError *reterr) {
@@ -128,33 +152,31 @@ static int item_prepare(Change *change, ChangeItem *item, ManagerError *reterr) 
                 if (r < 0)
                         return r;
         }
-        r = policy_build(m, change->store, u->name, item->state, reterr, &item->policy);
+        r = policy_build(m, change->store, &change->surroundings, u->name, item->state, reterr,
+                &item->policy);
         if (r < 0 || !u->state)
                 return r;
 
-        input = policy_compile_input(item->policy, item->state, u->state->generation);
+        input = policy_compile_input(item->policy, item->state, change->generation);
         r = manager_compile(u->name, &input, reterr, &item->image);
         if (r < 0)
                 return r;
-        r = unit_has_image(u, item->image, reterr);
+        item->content = image_content(item->image);
+        r = unit_has_content(u, item->content, reterr);
         if (r != 0) {
                 item->image = policy_image_free(item->image);
                 return MIN(r, 0);
         }
-
-        input.generation = change->generation;
         item->state->generation = change->generation;
-        item->image = policy_image_free(item->image);
-        r = manager_compile(u->name, &input, reterr, &item->image);
-        if (r < 0 || !u->attachment)
-                return r;
-        return item_load(change, item, &input, reterr);
+        return u->attachment ? item_load(change, item, &input, reterr) : 0;
 }
 
-int change_prepare(Manager *m, Store *store, Unit *only, ManagerError *reterr, Change *ret) {
+static int prepare(Manager *m, Store *store, const Surroundings *surroundings, Unit *only,
+        bool alone, ManagerError *reterr, Change *ret) {
         _cleanup_(change_done) Change change = {
                 .manager = m,
                 .store = store_ref(store),
+                .surroundings = surroundings_ref(surroundings),
                 .generation = m->generation + 1,
                 .stage = STORE_STAGE_INIT,
         };
@@ -164,7 +186,8 @@ int change_prepare(Manager *m, Store *store, Unit *only, ManagerError *reterr, C
         if (!change.items)
                 return -ENOMEM;
         for (size_t i = 0; i < m->n_units; i++) {
-                if (only && m->units[i] != only)
+                if (only && m->units[i] != only &&
+                        (alone || !unit_is_concerned(m->units[i], surroundings->host)))
                         continue;
                 change.items[change.n_items++].unit = m->units[i];
                 r = item_prepare(&change, &change.items[change.n_items - 1], reterr);
@@ -177,13 +200,45 @@ int change_prepare(Manager *m, Store *store, Unit *only, ManagerError *reterr, C
         return 0;
 }
 
+int change_prepare(Manager *m, Store *store, const Surroundings *surroundings, Unit *only,
+        ManagerError *reterr, Change *ret) {
+        return prepare(m, store, surroundings, only, /* alone= */ false, reterr, ret);
+}
+
+int change_prepare_unit(Manager *m, Store *store, const Surroundings *surroundings, Unit *unit,
+        ManagerError *reterr, Change *ret) {
+        return prepare(m, store, surroundings, unit, /* alone= */ true, reterr, ret);
+}
+
+/* The new numbers of interfaces must mean something before an image has them, and the old ones as long as some
+ * image may. */
+static int change_publish_interfaces(Change *change, ManagerError *reterr) {
+        Manager *m = change->manager;
+        int r;
+
+        if (!(host_compare(m->now.host, change->surroundings.host) & HOST_INTERFACES))
+                return 0;
+        r = manager_write_interfaces(m, m->now.host, change->surroundings.host);
+        if (r < 0)
+                return manager_error_set(reterr, MANAGER_ERROR_KERNEL,
+                        "the kernel refused the new numbers of interfaces: %s; the policy in force "
+                        "is unchanged",
+                        strerror(-r));
+        return 0;
+}
+
 static int change_publish(Change *change, ManagerError *reterr) {
+        int r;
+
+        r = change_publish_interfaces(change, reterr);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < change->n_items; i++) {
                 ChangeItem *item = &change->items[i];
-                int r;
 
                 if (!item->progs)
                         continue;
+                item->old_hash = item->unit->attachment->hash;
                 r = attachment_publish(item->unit->attachment, item->change, item->between,
                         item->between_image ? item->between_image->hash : 0, &item->progs,
                         item->image->hash);
@@ -206,19 +261,13 @@ static int change_publish(Change *change, ManagerError *reterr) {
 static void change_unpublish(Change *change) {
         for (size_t i = change->n_items; i-- > 0;) {
                 ChangeItem *item = &change->items[i];
-                PolicyCompileInput input;
-                _cleanup_(policy_image_freep) PolicyImage *old = NULL;
                 int r;
 
                 if (!item->published)
                         continue;
-                input = policy_compile_input(
-                        item->unit->policy, item->unit->state, item->unit->state->generation);
-                r = manager_compile(item->unit->name, &input, NULL, &old);
-                if (r >= 0)
-                        r = attachment_publish(item->unit->attachment, plan_reverse(item->change),
-                                item->between, item->between_image ? item->between_image->hash : 0,
-                                &item->progs, old->hash);
+                r = attachment_publish(item->unit->attachment, plan_reverse(item->change),
+                        item->between, item->between_image ? item->between_image->hash : 0,
+                        &item->progs, item->old_hash);
                 if (r < 0) {
                         log_error_errno(
                                 r, "%s: cannot put the previous policy back: %m", item->unit->name);
@@ -226,6 +275,7 @@ static void change_unpublish(Change *change) {
                 }
                 item->published = false;
         }
+        manager_settle_interfaces(change->manager);
 }
 
 bool manager_retire_rules(Manager *m, const UnitState *old, UnitState *state) {
@@ -325,7 +375,32 @@ static void item_adopt(Manager *m, ChangeItem *item) {
         }
         policy_free(u->policy);
         u->policy = TAKE_PTR(item->policy);
+        if (item->content != 0)
+                u->content = item->content;
+        unit_note_sets(u);
+        if (item->published &&
+                (item->change == POLICY_CHANGE_TIGHTEN || item->change == POLICY_CHANGE_MIXED))
+                u->was_tightened = true;
         (void)unit_set_problem(u, NULL);
+}
+
+/* What surrounds the policies is from now on that of the change. */
+static void change_adopt_surroundings(Change *change) {
+        Manager *m = change->manager;
+        Surroundings before = m->now;
+        bool lists = before.lists != change->surroundings.lists;
+        bool host = before.host != change->surroundings.host;
+
+        m->now = surroundings_ref(&change->surroundings);
+        surroundings_done(&before);
+        if (host) {
+                manager_settle_interfaces(m);
+                manager_collect_sets(m);
+        }
+        if (lists) {
+                list_table_keep_good(m->now.lists);
+                manager_watch_lists(m);
+        }
 }
 
 static bool change_does_something(const Change *change) {
@@ -379,6 +454,8 @@ int change_commit(Change *change, ManagerError *reterr) {
         m->generation = change->generation;
         store_unref(m->store);
         m->store = store_ref(change->store);
+        change_adopt_surroundings(change);
+        manager_end_conversations(m);
         return 0;
 }
 
@@ -402,6 +479,10 @@ void change_done(Change *change) {
         free(change->items);
         store_stage_done(&change->stage);
         store_unref(change->store);
+        /* Given up: the set map that was loaded for it may have no other use. */
+        if (change->surroundings.lists && change->surroundings.lists != change->manager->now.lists)
+                manager_collect_sets(change->manager);
+        surroundings_done(&change->surroundings);
         free(change->name);
         free(change->text);
         *change = (Change){ .manager = change->manager, .stage = STORE_STAGE_INIT };

@@ -91,11 +91,31 @@ static int manager_store_with(Manager *m, PolicyLayer layer, const char *name, S
         return r;
 }
 
+/* What a store with another file in it is compiled with, if all of its lists are there. */
+static int manager_survey_change(
+        Manager *m, const Store *store, ManagerError *reterr, Surroundings *ret) {
+        _cleanup_(surroundings_done) Surroundings s = { 0 };
+        int r;
+
+        r = manager_survey(m, store, /* reread= */ false, /* lenient= */ false, reterr, &s);
+        if (r < 0)
+                return r;
+        r = manager_check_lists(&s, store, reterr);
+        if (r < 0) {
+                manager_collect_sets(m);
+                return r;
+        }
+        *ret = s;
+        s = (Surroundings){ 0 };
+        return 0;
+}
+
 /* Writes the edited file, puts it in force. */
 static int edit_commit(Manager *m, Edit *edit, const char *source, const char *comment,
         ManagerError *reterr, uint64_t *ret_generation) {
         _cleanup_(change_done) Change change = { .manager = m, .stage = STORE_STAGE_INIT };
         _cleanup_(store_file_unrefp) StoreFile *file = NULL;
+        _cleanup_(surroundings_done) Surroundings surroundings = { 0 };
         _cleanup_(store_unrefp) Store *store = NULL;
         _cleanup_free_ char *text = NULL;
         int r;
@@ -110,7 +130,10 @@ static int edit_commit(Manager *m, Edit *edit, const char *source, const char *c
         r = manager_store_with(m, edit->layer, edit->name, file, reterr, &store);
         if (r < 0)
                 return r;
-        r = change_prepare(m, store, edit->unit, reterr, &change);
+        r = manager_survey_change(m, store, reterr, &surroundings);
+        if (r < 0)
+                return r;
+        r = change_prepare(m, store, &surroundings, edit->unit, reterr, &change);
         if (r < 0)
                 return r;
         change.layer = edit->layer;
@@ -339,20 +362,33 @@ static const char *change_to_string(PolicyChange change) {
         return "mixed";
 }
 
-static void diff_add_missing(json_object *array, const PolicyStack *in, const PolicyStack *not_in) {
-        for (size_t i = 0; i < in->n_entries; i++) {
-                const PolicyRule *rule = in->entries[i].rule;
-                _cleanup_free_ char *text = NULL;
-                bool found = false;
+static int compare_rules(const void *a, const void *b) {
+        const PolicyEntry *x = *(const PolicyEntry *const *)a, *y = *(const PolicyEntry *const *)b;
 
-                for (size_t k = 0; k < not_in->n_entries && !found; k++)
-                        found = not_in->entries[k].rule->verdict == rule->verdict &&
-                                not_in->entries[k].rank == in->entries[i].rank &&
-                                streq(not_in->entries[k].rule->text, rule->text);
-                if (found)
+        if (x->rank != y->rank)
+                return x->rank < y->rank ? -1 : 1;
+        if (x->rule->verdict != y->rule->verdict)
+                return x->rule->verdict < y->rule->verdict ? -1 : 1;
+        return strcmp(x->rule->text, y->rule->text);
+}
+
+static void diff_add_missing(json_object *array, const PolicyStack *in, const PolicyStack *not_in) {
+        _cleanup_free_ const PolicyEntry **sorted = NULL;
+
+        sorted = calloc(MAX(not_in->n_entries, 1U), sizeof(*sorted));
+        if (!sorted)
+                return;
+        for (size_t i = 0; i < not_in->n_entries; i++)
+                sorted[i] = &not_in->entries[i];
+        qsort(sorted, not_in->n_entries, sizeof(*sorted), compare_rules);
+        for (size_t i = 0; i < in->n_entries; i++) {
+                const PolicyEntry *entry = &in->entries[i];
+                _cleanup_free_ char *text = NULL;
+
+                if (bsearch(&entry, sorted, not_in->n_entries, sizeof(*sorted), compare_rules))
                         continue;
-                if (asprintf(&text, "%s %s", policy_verdict_to_string(rule->verdict), rule->text) <
-                        0) {
+                if (asprintf(&text, "%s %s", policy_verdict_to_string(entry->rule->verdict),
+                            entry->rule->text) < 0) {
                         text = NULL;
                         continue;
                 }
@@ -409,6 +445,7 @@ static int apply_name(const char *name, ManagerError *reterr, char **ret) {
 int manager_apply(Manager *m, const char *name, const char *json, bool dry_run,
         ManagerError *reterr, uint64_t *ret_generation, char **ret_diff) {
         _cleanup_(change_done) Change change = { .manager = m, .stage = STORE_STAGE_INIT };
+        _cleanup_(surroundings_done) Surroundings surroundings = { 0 };
         _cleanup_(store_file_unrefp) StoreFile *file = NULL;
         _cleanup_(store_unrefp) Store *store = NULL;
         _cleanup_free_ char *file_name = NULL, *diff = NULL;
@@ -424,7 +461,10 @@ int manager_apply(Manager *m, const char *name, const char *json, bool dry_run,
         r = manager_store_with(m, POLICY_LAYER_LOCAL, file_name, file, reterr, &store);
         if (r < 0)
                 return r;
-        r = change_prepare(m, store, NULL, reterr, &change);
+        r = manager_survey_change(m, store, reterr, &surroundings);
+        if (r < 0)
+                return r;
+        r = change_prepare(m, store, &surroundings, NULL, reterr, &change);
         if (r < 0)
                 return r;
         diff = change_to_diff(&change);
@@ -476,6 +516,7 @@ static int manager_repair(Manager *m) {
 
 int manager_reload(Manager *m, ManagerError *reterr, uint64_t *ret_generation) {
         _cleanup_(change_done) Change change = { .manager = m, .stage = STORE_STAGE_INIT };
+        _cleanup_(surroundings_done) Surroundings surroundings = { 0 };
         _cleanup_(store_unrefp) Store *store = NULL;
         int r;
 
@@ -489,14 +530,20 @@ int manager_reload(Manager *m, ManagerError *reterr, uint64_t *ret_generation) {
                 return manager_error_set(reterr, MANAGER_ERROR_STORE,
                         "cannot read the policies below %s: %s; the policy in force is unchanged",
                         m->config.dir, strerror(-r));
+        r = manager_survey_files(m, m->store, store, /* reread= */ true, /* lenient= */ false,
+                reterr, &surroundings);
+        if (r < 0)
+                return r;
         for (char **p = store->problems; p && *p; p++)
                 log_warning("%s", *p);
-        r = change_prepare(m, store, NULL, reterr, &change);
+        r = change_prepare(m, store, &surroundings, NULL, reterr, &change);
         if (r < 0)
                 return r;
         r = change_commit(&change, reterr);
         if (r < 0)
                 return r;
+        if (m->lists_dirty)
+                manager_reread_lists(m);
         r = manager_sync_inactive(m);
         if (r < 0)
                 return r;
@@ -569,6 +616,8 @@ int manager_attach(Manager *m, const char *unit, ManagerError *reterr, uint64_t 
                 (void)m->kernel->ops->progs_free(progs);
         if (r < 0)
                 return r;
+        u->content = image_content(image);
+        unit_note_sets(u);
         m->generation++;
         manager_note_generation(m);
         *ret_generation = m->generation;

@@ -169,7 +169,7 @@ int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, Manage
         r = manager_find_unit(m, unit, reterr, &u);
         if (r < 0)
                 return r;
-        j = policy_eval_flow(&u->policy->stack, flow);
+        j = policy_eval_flow(&u->policy->stack, &u->policy->host->host, flow);
         checked = explain_kernel(u, flow, &j);
         detached = u->state && !u->attachment;
         source = explain_source(u, &j);

@@ -3,12 +3,18 @@
 #pragma once
 
 #include "core/attachment.h"
+#include "core/host-state.h"
+#include "core/list-watch.h"
+#include "core/list-worker.h"
+#include "core/lists.h"
 #include "core/manager.h"
 #include "core/slots.h"
 #include "core/store.h"
 #include "core/stream.h"
 #include "core/unit-state.h"
 #include "events/log-file.h"
+#include "net/socket-destroy.h"
+#include "net/watch.h"
 #include "policy/eval.h"
 #include "track/cgroup.h"
 
@@ -16,11 +22,23 @@
 
 typedef struct Batch Batch; /* manager-events.c */
 
-/* A stack with everything that its entries borrow. */
+/* What policies are compiled with beside the files. */
+typedef struct Surroundings {
+        Host *host;
+        ListTable *lists;
+} Surroundings;
+
+/* Takes references; both may be NULL. */
+Surroundings surroundings_ref(const Surroundings *surroundings);
+void surroundings_done(Surroundings *surroundings);
+
+/* A stack with everything that its entries borrow, and the host that its image was or will be compiled with. */
 typedef struct Policy {
         Store *store;
+        Host *host;
         PolicyStack stack;
-        char **ids; /* displayed ids of entries without one of their own */
+        char **ids;    /* displayed ids of entries without one of their own */
+        unsigned uses; /* HOST_*: what its image depends on */
 } Policy;
 
 Policy *policy_free(Policy *policy);
@@ -32,11 +50,13 @@ struct Unit {
         Policy *policy;         /* in force, or of an inactive unit what would be */
         UnitState *state;       /* NULL: inactive */
         Attachment *attachment; /* NULL: inactive or detached */
+        uint64_t content;       /* of the image in force, but for its generation; 0: not known */
         int cgroup_fd;
         CgroupWatch *watch;
         const void *creator; /* not NULL: the job is kept although it is empty */
         bool was_populated;
-        char *problem; /* why what is in force is not what the policy says, or NULL */
+        bool was_tightened; /* its open conversations are to be looked at */
+        char *problem;      /* why what is in force is not what the policy says, or NULL */
         bool has_last_blocked;
         Event last_blocked;
 };
@@ -47,6 +67,7 @@ struct Manager {
         ManagerConfig config;
         StoreDir store_dir;
         int state_fd;
+        int good_fd; /* of good.d */
         Store *store;
         uint64_t generation;
         Slots *counters;
@@ -58,6 +79,21 @@ struct Manager {
         sd_event_source *sweep;
         uint64_t sweep_usec;
         char **problems; /* beyond the store's and the units' */
+
+        NetWatch *net; /* NULL: config.net is what is known of the network */
+        Surroundings now;
+        char *net_problem; /* or NULL */
+        char *set_problem; /* why the lists in force are not those that were read last, or NULL */
+        KernelInterface *interfaces; /* as the kernel has them */
+        size_t n_interfaces;
+        bool interfaces_known;
+        ListWorker *list_worker;
+        ListTable *list_base; /* what was in force when the worker was started */
+        ListWatch *list_watch;
+        bool lists_dirty; /* some file of a list may be another one than was read */
+        NetDestroyer *destroyer;
+        bool cannot_destroy; /* this kernel */
+        sd_event_source *destroy_source;
 
         LogFile *log;
         KernelRing *ring;
@@ -99,12 +135,15 @@ typedef struct ChangeItem {
         KernelProgs *progs; /* after publishing: what was carried before */
         KernelProgs *between;
         PolicyChange change;
+        uint64_t content;  /* of image */
+        uint64_t old_hash; /* of the image before, once published */
         bool published;
 } ChangeItem;
 
 typedef struct Change {
         Manager *manager;
         Store *store;
+        Surroundings surroundings;
         uint64_t generation;
         StoreStage stage;
         PolicyLayer layer;
@@ -114,10 +153,14 @@ typedef struct Change {
         size_t n_items;
 } Change;
 
-/* Compiles and loads everything for the units that the new store concerns: nothing is changed yet. Takes a
- * reference of the store. only: this unit alone can be concerned; NULL: all are looked at. */
-int change_prepare(Manager *m, Store *store, Unit *only, ManagerError *reterr,
-        Change *ret) _warn_unused_result_;
+/* Compiles and loads everything for the units that the new store or surroundings concern: nothing is changed yet.
+ * Takes references. only: of the store this unit alone can be concerned; NULL: all are looked at. */
+int change_prepare(Manager *m, Store *store, const Surroundings *surroundings, Unit *only,
+        ManagerError *reterr, Change *ret) _warn_unused_result_;
+
+/* The same for this unit and no other. */
+int change_prepare_unit(Manager *m, Store *store, const Surroundings *surroundings, Unit *unit,
+        ManagerError *reterr, Change *ret) _warn_unused_result_;
 
 /* Writes the file that changes (change->name, NULL: none; text NULL: it is removed), publishes, saves the
  * states. On failure everything is as before. On success the manager has the new store and generation. */
@@ -131,6 +174,9 @@ void change_done(Change *change);
 
 /* Loads programs of what is in force, if an adoption left us without: the way back of a change. */
 int unit_load_current(Unit *u, ManagerError *reterr) _warn_unused_result_;
+
+/* What an image is but for its generation. */
+uint64_t image_content(const PolicyImage *image);
 
 int manager_compile(const char *name, const PolicyCompileInput *input, ManagerError *reterr,
         PolicyImage **ret) _warn_unused_result_;
@@ -156,10 +202,73 @@ int manager_claim_state(Manager *m, UnitState *state) _warn_unused_result_;
 /* policy-build.c */
 /* Policy of a unit in a store, with numbers and counters from the state (NULL: inactive, none). New rules
  * get numbers and slots in the state. */
-int policy_build(Manager *m, Store *store, const char *name, UnitState *state, ManagerError *reterr,
-        Policy **ret) _warn_unused_result_;
+int policy_build(Manager *m, Store *store, const Surroundings *surroundings, const char *name,
+        UnitState *state, ManagerError *reterr, Policy **ret) _warn_unused_result_;
+/* The error of a rule that names a list which cannot be used. */
+int policy_list_missing(
+        const PolicyRule *rule, const char *list, const ListTable *lists, ManagerError *reterr);
 PolicyCompileInput policy_compile_input(
         const Policy *policy, const UnitState *state, uint64_t generation);
+
+/* manager-host.c */
+const NetState *manager_net(const Manager *m);
+
+/* What the policies of this store have to be compiled with: reads lists that it defines anew, and with reread those
+ * whose files are not what they were. lenient: what cannot be had is done without, in the strictest way. Nothing
+ * that is in force is changed. */
+int manager_survey(Manager *m, const Store *store, bool reread, bool lenient, ManagerError *reterr,
+        Surroundings *ret) _warn_unused_result_;
+
+/* The parts of it. */
+int manager_load_set(Manager *m, ListTable *table) _warn_unused_result_;
+int manager_survey_host(Manager *m, ListTable *lists, Host **ret) _warn_unused_result_;
+
+/* A survey that needs neither lists nor the kernel: what cannot be had is not there. */
+int manager_survey_nothing(Manager *m, const Store *store, Surroundings *ret) _warn_unused_result_;
+
+/* As manager_survey(), for a store that was read anew: files whose lists are not there are replaced by their last
+ * good versions, the others accepted. */
+int manager_survey_files(Manager *m, const Store *previous, Store *store, bool reread, bool lenient,
+        ManagerError *reterr, Surroundings *ret) _warn_unused_result_;
+
+/* Refuses a file that uses a list that was never loaded. */
+int manager_check_lists(const Surroundings *surroundings, const Store *store,
+        ManagerError *reterr) _warn_unused_result_;
+
+/* Makes the kernel know every interface by the numbering of both (second may be NULL). */
+int manager_write_interfaces(
+        Manager *m, const Host *first, const Host *second) _warn_unused_result_;
+/* Once a change of numbers is through: by that in force, and by one more that some unit still has. */
+void manager_settle_interfaces(Manager *m);
+
+bool unit_is_concerned(const Unit *u, const Host *host);
+
+/* Takes the surroundings over and puts them in force: each unit that they concern by itself; one that fails keeps
+ * what it has, and a problem. */
+void manager_take_surroundings(Manager *m, Surroundings *surroundings, const char *source);
+
+/* Notes what set map the unit's hooks name. */
+void unit_note_sets(Unit *u);
+/* Gives the set maps back that no hook can name any more. */
+void manager_collect_sets(Manager *m);
+
+/* Another network than before? Looks, and does what is to be done. */
+void manager_net_changed(Manager *m);
+int manager_start_net(Manager *m) _warn_unused_result_;
+
+/* manager-lists.c */
+int manager_start_lists(Manager *m) _warn_unused_result_;
+/* Looks for files of lists that changed, in a thread. */
+void manager_reread_lists(Manager *m);
+/* The lists in force are others: watches their files. */
+void manager_watch_lists(Manager *m);
+
+/* What is wrong with lists, for `status`. */
+int manager_add_list_problems(const Manager *m, char ***list) _warn_unused_result_;
+
+/* manager-sockets.c */
+/* After the reply: ends the conversations that the units' policies refuse now. */
+void manager_end_conversations(Manager *m);
 
 /* manager-job.c */
 void manager_end_job(Manager *m, Unit *u);

@@ -31,6 +31,8 @@ static void manager_remove_dying(Manager *m, size_t i) {
         slots_give_back(m->subjects, a->subject);
         attachment_free(a);
         m->dying[i] = m->dying[--m->n_dying];
+        if (m->now.lists && m->now.lists->n_entries > 0)
+                manager_collect_sets(m);
 }
 
 static int on_sweep(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -314,6 +316,7 @@ static void new_job_done(NewJob *job) {
 static int new_job_policy(NewJob *job, const char *text, uint64_t generation, ManagerError *reterr,
         PolicyImage **ret) {
         _cleanup_(store_file_unrefp) StoreFile *file = NULL;
+        _cleanup_(surroundings_done) Surroundings s = { 0 };
         Manager *m = job->manager;
         Unit *u = job->unit;
         PolicyCompileInput input;
@@ -326,6 +329,12 @@ static int new_job_policy(NewJob *job, const char *text, uint64_t generation, Ma
         r = store_with(m->store, POLICY_LAYER_RUNTIME, job->file_name, file, &job->store);
         if (r < 0)
                 return r;
+        /* A rule may name an interface that no other rule names: the others follow first. */
+        r = manager_survey(m, job->store, /* reread= */ false, /* lenient= */ false, reterr, &s);
+        if (r < 0)
+                return r;
+        if (s.host != m->now.host)
+                manager_take_surroundings(m, &s, "network");
         r = unit_state_new(u->name, &u->state);
         if (r < 0)
                 return r;
@@ -334,7 +343,7 @@ static int new_job_policy(NewJob *job, const char *text, uint64_t generation, Ma
                 return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
                         "there are %u subjects already", CGP_MAX_SUBJECTS - 1);
         u->state->generation = generation;
-        r = policy_build(m, job->store, u->name, u->state, reterr, &u->policy);
+        r = policy_build(m, job->store, &m->now, u->name, u->state, reterr, &u->policy);
         if (r < 0)
                 return r;
         input = policy_compile_input(u->policy, u->state, generation);
@@ -448,6 +457,8 @@ int manager_create_job(Manager *m, const char *name, const JobOptions *options, 
                 return -errno;
 
         job.unit->creator = creator;
+        job.unit->content = image_content(image);
+        unit_note_sets(job.unit);
         r = new_job_register(&job);
         if (r < 0)
                 return r;

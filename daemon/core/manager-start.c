@@ -43,6 +43,36 @@ static int manager_prepare_dirs(Manager *m) {
         r = store_load(&m->store_dir, NULL, &m->store);
         if (r < 0)
                 return log_error_errno(r, "Cannot read policies below %s: %m", m->config.dir);
+        return 0;
+}
+
+/* Everything that images depend on, before one is recognised. */
+static int manager_look_around(Manager *m) {
+        _cleanup_(manager_error_done) ManagerError error = { 0 };
+        int r;
+
+        r = io_mkdir_open(m->config.dir_fd, "good.d", 0700, &m->good_fd);
+        if (r < 0)
+                return log_error_errno(r, "Cannot open %s/good.d: %m", m->config.dir);
+        list_remove_temps(m->good_fd);
+        r = manager_start_net(m);
+        if (r < 0)
+                return r;
+        r = manager_survey_files(
+                m, NULL, m->store, /* reread= */ true, /* lenient= */ true, &error, &m->now);
+        if (r < 0) {
+                r = manager_problem(m,
+                        "the lists are not there: %s; policies that use one stay as they are",
+                        error.message ? error.message : strerror(-r));
+                if (r >= 0)
+                        r = manager_survey_nothing(m, m->store, &m->now);
+        }
+        if (r < 0)
+                return log_error_errno(r, "Cannot learn what policies depend on: %m");
+        r = manager_write_interfaces(m, m->now.host, NULL);
+        if (r < 0)
+                return log_error_errno(r, "Cannot write which interface is which: %m");
+        list_table_keep_good(m->now.lists);
         for (char **p = m->store->problems; p && *p; p++)
                 log_warning("%s", *p);
         return 0;
@@ -109,17 +139,20 @@ static int found_add(void *userdata, KernelFound *link) {
 /* Takes the numbers that a state file says are its own. A counter that another subject claimed first is
  * replaced: two subjects must never count into one slot. */
 int manager_claim_state(Manager *m, UnitState *state) {
+        _cleanup_free_ bool *keep = calloc(MAX(state->n_rules, 1U), sizeof(*keep));
         int r;
 
+        if (!keep)
+                return -ENOMEM;
         r = slots_claim(m->subjects, state->subject);
         if (r < 0)
                 return r;
         for (size_t i = 1; i < UNIT_STATE_RESERVED; i++)
                 if (slots_claim(m->counters, state->reserved[i]) < 0)
                         state->reserved[i] = 0;
-        for (size_t i = state->n_rules; i-- > 0;)
-                if (slots_claim(m->counters, state->rules[i].slot) < 0)
-                        unit_state_remove(state, i);
+        for (size_t i = 0; i < state->n_rules; i++)
+                keep[i] = slots_claim(m->counters, state->rules[i].slot) >= 0;
+        unit_state_keep(state, keep);
         return 0;
 }
 
@@ -143,8 +176,11 @@ int unit_converge(Unit *u) {
                 manager_error_done(&error);
                 return r;
         }
-        if (u->attachment->hash == image->hash)
+        if (u->attachment->hash == image->hash) {
+                u->content = image_content(image);
+                unit_note_sets(u);
                 return 0;
+        }
 
         r = m->kernel->ops->progs_load(m->kernel, image, &failure, &progs);
         if (r < 0)
@@ -163,6 +199,8 @@ int unit_converge(Unit *u) {
                 (void)m->kernel->ops->progs_free(progs);
         if (r < 0)
                 return log_error_errno(r, "%s: cannot put its policy in force: %m", u->name);
+        u->content = image_content(image);
+        unit_note_sets(u);
         return 0;
 }
 
@@ -283,8 +321,9 @@ static int manager_adopt_job(Manager *m, Found *found, const char *name) {
         if (r < 0)
                 return r;
         /* Without what was given to the job the rest would be wider than what is in force. */
-        r = job_has_policy(m, name) ? policy_build(m, m->store, name, u->state, &error, &u->policy)
-                                    : -ENOENT;
+        r = job_has_policy(m, name)
+                ? policy_build(m, m->store, &m->now, name, u->state, &error, &u->policy)
+                : -ENOENT;
         if (r < 0) {
                 r = manager_problem(m,
                         "%s: its policy cannot be read: %s; its hooks stay as they are until its "
@@ -410,6 +449,9 @@ int manager_start(Manager *m) {
         r = manager_prepare_dirs(m);
         if (r < 0)
                 return r;
+        r = manager_look_around(m);
+        if (r < 0)
+                return r;
         r = m->kernel->ops->links_find(m->kernel, found_add, &found);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the pinned links: %m");
@@ -448,6 +490,10 @@ int manager_start(Manager *m) {
         if (r < 0)
                 return r;
         manager_sweep(m);
+        r = manager_start_lists(m);
+        if (r < 0)
+                return log_error_errno(r, "Cannot watch lists: %m");
+        manager_collect_sets(m);
         /* On a full disk a daemon that serves is better than none. The states have the number, too. */
         r = manager_save_generation(m, m->generation);
         if (r < 0)

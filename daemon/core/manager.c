@@ -13,6 +13,10 @@
 
 #define GENERATION_FILE "generation"
 
+#define BLIND_PROBLEM                                                                   \
+        "rules name more interfaces than can be told apart; every interface takes the " \
+        "strictest 'via' verdict"
+
 int manager_new(sd_event *event, Kernel *kernel, const ManagerConfig *config, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
         int r;
@@ -24,6 +28,7 @@ int manager_new(sd_event *event, Kernel *kernel, const ManagerConfig *config, Ma
         m->kernel = kernel;
         m->config = *config;
         m->state_fd = -EBADF;
+        m->good_fd = -EBADF;
         m->store_dir = (StoreDir){
                 .fd = config->dir_fd, .path = config->dir, .services = config->services
         };
@@ -63,11 +68,22 @@ Manager *manager_free(Manager *m) {
         while (m->n_dying > 0)
                 attachment_free(m->dying[--m->n_dying]);
         free(m->dying);
+        list_watch_free(m->list_watch);
+        list_worker_free(m->list_worker);
+        list_table_unref(m->list_base);
+        sd_event_source_disable_unref(m->destroy_source);
+        net_destroyer_free(m->destroyer);
+        surroundings_done(&m->now);
+        net_watch_free(m->net);
+        free(m->net_problem);
+        free(m->set_problem);
+        free(m->interfaces);
         store_unref(m->store);
         strv_free(m->problems);
         slots_free(m->counters);
         slots_free(m->subjects);
         (void)close_keep_errno(m->state_fd);
+        (void)close_keep_errno(m->good_fd);
         sd_event_unref(m->event);
         free(m);
         return NULL;
@@ -147,6 +163,12 @@ char **manager_get_degraded(Manager *m) {
         for (char **p = m->store->problems; p && *p; p++)
                 if (strv_extend(&list, *p) < 0)
                         return NULL;
+        if (m->net_problem && strv_extend(&list, m->net_problem) < 0)
+                return NULL;
+        if (m->now.host->is_blind && strv_extend(&list, BLIND_PROBLEM) < 0)
+                return NULL;
+        if (manager_add_list_problems(m, &list) < 0)
+                return NULL;
         for (size_t i = 0; i < m->n_units; i++) {
                 _cleanup_free_ char *line = NULL;
 

@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "events/coalesce.h"
 #include "kernel/kernel.h"
+#include "net/watch.h"
 #include "policy/eval.h"
 #include "policy/parse.h"
 
@@ -29,6 +30,8 @@ typedef struct ManagerConfig {
         uint64_t log_size_max; /* 0: 8 MiB */
         const PolicyServices *services;
         const KernelCapabilities *capabilities;
+        bool watch_net;      /* follow the host's network; else net is what is known of it */
+        const NetState *net; /* or NULL: nothing is known. Borrowed */
 } ManagerConfig;
 
 /* What the bus wants to be told. */
@@ -117,6 +120,25 @@ int unit_get_source(Unit *u, size_t i, char **ret_path, const char **ret_layer,
 /* The last denial: NULL if none. */
 const Event *unit_get_last_blocked(const Unit *u);
 int manager_event_context(Manager *m, const Event *event, EventContext *ret, char **ret_storage);
+
+/* The named lists, by name. Strings are borrowed until control is back in the event loop, but for those that are said
+ * to be owned. */
+typedef struct ManagerList {
+        const char *name;
+        char *defined;      /* "FILE:LINE", owned */
+        const char *source; /* the file it is read from, as the definition says it; or "inline" */
+        size_t n_networks4; /* 0 if it was never loaded */
+        size_t n_networks6;
+        uint64_t loaded_usec; /* CLOCK_REALTIME; 0: never */
+        const char *
+                state; /* "loaded", "kept" (the last good content, after an error), "never-loaded" */
+        const char *error; /* or NULL */
+        char **users;      /* names of units whose rules use it, owned */
+} ManagerList;
+
+/* Owned array; manager_lists_free() frees it with what is in it. */
+int manager_get_lists(Manager *m, ManagerList **ret, size_t *ret_n) _warn_unused_result_;
+void manager_lists_free(ManagerList *lists, size_t n);
 
 /* JSON of API.md. Owned. */
 int manager_describe(Manager *m, char **ret) _warn_unused_result_;

@@ -11,6 +11,7 @@ Policy *policy_free(Policy *policy) {
 
         policy_stack_done(&policy->stack);
         strv_free(policy->ids);
+        host_unref(policy->host);
         store_unref(policy->store);
         free(policy);
         return NULL;
@@ -40,7 +41,8 @@ static int manager_take_counter(
         r = slots_take(m->counters, &slot);
         if (r < 0)
                 return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
-                        "%s: no counters left for its rules (all subjects together have %u)",
+                        "%s: its policy has more rules than counters are left (all subjects together "
+                        "have %u); the policy in force is unchanged",
                         state->name, CGP_MAX_COUNTERS - 1);
         r = m->kernel->ops->counter_clear(m->kernel, slot);
         if (r < 0) {
@@ -97,9 +99,7 @@ static int state_remove_unused(UnitState *state, char *const *keys, size_t n_key
                 if (rule)
                         used[rule - state->rules] = true;
         }
-        for (size_t i = state->n_rules; i-- > 0;)
-                if (!used[i])
-                        unit_state_remove(state, i);
+        unit_state_keep(state, used);
         return 0;
 }
 
@@ -157,8 +157,77 @@ static int policy_number(
         return r;
 }
 
-int policy_build(Manager *m, Store *store, const char *name, UnitState *state, ManagerError *reterr,
-        Policy **ret) {
+static unsigned peer_uses(const PolicyPeer *peer) {
+        switch (peer->type) {
+        case POLICY_PEER_LAN:
+        case POLICY_PEER_INTERNET:
+        case POLICY_PEER_BROADCAST:
+                return HOST_NETWORKS;
+        case POLICY_PEER_LIST:
+                return HOST_LISTS;
+        case POLICY_PEER_ANY:
+        case POLICY_PEER_PREFIX:
+        case POLICY_PEER_RANGE:
+        case POLICY_PEER_LOCALHOST:
+        case POLICY_PEER_LINK_LOCAL:
+        case POLICY_PEER_MULTICAST:
+        case _POLICY_PEER_TYPE_MAX:
+                return 0;
+        }
+        return HOST_NETWORKS | HOST_LISTS;
+}
+
+/* What of the host the image depends on. A policy with `lan` alone has places, too: only the host's network
+ * namespace has its networks. */
+static unsigned stack_uses(const PolicyStack *stack) {
+        unsigned uses = 0;
+
+        for (size_t i = 0; i < stack->n_entries; i++) {
+                const PolicyRule *rule = stack->entries[i].rule;
+
+                if (rule->via)
+                        uses |= HOST_INTERFACES;
+                for (size_t k = 0; k < rule->n_peers; k++) {
+                        uses |= peer_uses(&rule->peers[k]);
+                        if (rule->peers[k].type == POLICY_PEER_LAN)
+                                uses |= HOST_INTERFACES;
+                }
+        }
+        return uses;
+}
+
+int policy_list_missing(
+        const PolicyRule *rule, const char *list, const ListTable *lists, ManagerError *reterr) {
+        const ListEntry *entry = list_table_find(lists, list);
+        const char *verdict = policy_verdict_to_string(rule->verdict);
+
+        if (!entry)
+                return manager_error_set(reterr, MANAGER_ERROR_INVALID_POLICY,
+                        "rule '%s %.200s': no file defines the list '@%s'; add \"lists\": { \"%s\": { "
+                        "\"file\": \"lists/%s.txt\" } } to a policy file first",
+                        verdict, rule->text, list, list, list);
+        return manager_error_set(reterr, MANAGER_ERROR_INVALID_POLICY,
+                "rule '%s %.200s': the list '@%s' of %s:%u has never been loaded: %s; mend it, then "
+                "try again",
+                verdict, rule->text, list, entry->source, entry->line,
+                entry->error ? entry->error : "it was not read yet");
+}
+
+static int policy_check_lists(const Policy *policy, const ListTable *lists, ManagerError *reterr) {
+        for (size_t i = 0; i < policy->stack.n_entries; i++) {
+                const PolicyRule *rule = policy->stack.entries[i].rule;
+
+                for (size_t k = 0; k < rule->n_peers; k++)
+                        if (rule->peers[k].type == POLICY_PEER_LIST &&
+                                !policy_host_list(&policy->host->host, rule->peers[k].list))
+                                return policy_list_missing(
+                                        rule, rule->peers[k].list, lists, reterr);
+        }
+        return 0;
+}
+
+int policy_build(Manager *m, Store *store, const Surroundings *surroundings, const char *name,
+        UnitState *state, ManagerError *reterr, Policy **ret) {
         _cleanup_(policy_freep) Policy *policy = NULL;
         _cleanup_free_ PolicyStackInput *inputs = NULL;
         size_t n_inputs;
@@ -168,6 +237,7 @@ int policy_build(Manager *m, Store *store, const char *name, UnitState *state, M
         if (!policy)
                 return -ENOMEM;
         policy->store = store_ref(store);
+        policy->host = host_ref(surroundings->host);
         r = store_inputs(store, name, &inputs, &n_inputs);
         if (r < 0)
                 return r;
@@ -175,6 +245,10 @@ int policy_build(Manager *m, Store *store, const char *name, UnitState *state, M
         if (r == -E2BIG)
                 return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
                         "%s: more than %u rules apply", name, CGP_MAX_RULES);
+        if (r < 0)
+                return r;
+        policy->uses = stack_uses(&policy->stack);
+        r = policy_check_lists(policy, surroundings->lists, reterr);
         if (r < 0)
                 return r;
         r = policy_number(m, name, policy, state, reterr);
@@ -189,6 +263,7 @@ PolicyCompileInput policy_compile_input(
         const Policy *policy, const UnitState *state, uint64_t generation) {
         return (PolicyCompileInput){
                 .stack = &policy->stack,
+                .host = &policy->host->host,
                 .subject = state->subject,
                 .generation = generation,
                 .counter_default_out = state->reserved[CGP_RULE_DEFAULT_OUT],
@@ -197,5 +272,6 @@ PolicyCompileInput policy_compile_input(
                 .counter_unparsable_in = state->reserved[CGP_RULE_UNPARSABLE_IN],
                 .counter_control = state->reserved[CGP_RULE_CONTROL],
                 .counter_broken = state->reserved[CGP_RULE_BROKEN],
+                .counter_default_bind = state->reserved[CGP_RULE_DEFAULT_BIND],
         };
 }

@@ -20,6 +20,10 @@ int store_problem(Store *store, const char *message, const char *consequence) _w
 int store_list(int parent_fd, const char *name, Store *store, int *ret_fd,
         char ***ret) _warn_unused_result_;
 
+/* The last good version of a file that cannot be in force, noted as a problem, or else an empty one. */
+int store_replace_broken(const StoreDir *dir, const Store *previous, Store *store,
+        PolicyLayer layer, const char *name, const char *why, StoreFile **ret) _warn_unused_result_;
+
 /* store-good.c */
 
 /* The last good version of a broken file. -ENOENT or a parser's error: there is none. */

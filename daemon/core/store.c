@@ -239,9 +239,12 @@ static bool store_is_masked(const Store *store, const StoreFile *file) {
         return local && (local->policy || local->mask);
 }
 
+bool store_file_is_used(const Store *store, const StoreFile *file) {
+        return file->policy && !store_is_masked(store, file);
+}
+
 bool store_file_applies(const Store *store, const StoreFile *file, const char *subject) {
-        return file->policy && !store_is_masked(store, file) &&
-                policy_file_matches(file->policy, subject);
+        return store_file_is_used(store, file) && policy_file_matches(file->policy, subject);
 }
 
 int store_inputs(const Store *store, const char *subject, PolicyStackInput **ret, size_t *ret_n) {
@@ -320,6 +323,29 @@ static bool is_dev_null(int dir_fd, const char *name) {
                 S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev;
 }
 
+int store_replace_broken(const StoreDir *dir, const Store *previous, Store *store,
+        PolicyLayer layer, const char *name, const char *why, StoreFile **ret) {
+        _cleanup_(store_file_unrefp) StoreFile *file = NULL;
+        int r;
+
+        r = store_load_good(dir, store, previous, layer, name, &file);
+        if (r == -ENOMEM)
+                return r;
+        if (r >= 0) {
+                file->from_good = true;
+                r = store_problem(store, why, "its last good version stays in force");
+        } else {
+                r = store_file_empty(layer, name, &file);
+                if (r < 0)
+                        return r;
+                r = store_problem(store, why, "it is not in force");
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(file);
+        return 0;
+}
+
 static int store_load_file(const StoreDir *dir, const Store *previous, int layer_fd,
         PolicyLayer layer, const char *name, Store *store) {
         _cleanup_(manager_error_done) ManagerError error = { 0 };
@@ -348,26 +374,12 @@ static int store_load_file(const StoreDir *dir, const Store *previous, int layer
         if (r == -ENOMEM)
                 return r;
         if (r >= 0) {
-                (void)store_keep_good(dir, layer, name, text);
+                file->is_fresh = true;
                 return store_add(store, &file);
         }
 
-        r = store_load_good(dir, store, previous, layer, name, &file);
-        if (r == -ENOMEM)
-                return r;
-        if (r >= 0) {
-                file->from_good = true;
-                r = store_problem(
-                        store, strempty(error.message), "its last good version stays in force");
-        } else {
-                r = store_file_empty(layer, name, &file);
-                if (r < 0)
-                        return r;
-                r = store_problem(store, strempty(error.message), "it is not in force");
-        }
-        if (r < 0)
-                return r;
-        return store_add(store, &file);
+        r = store_replace_broken(dir, previous, store, layer, name, strempty(error.message), &file);
+        return r < 0 ? r : store_add(store, &file);
 }
 
 /* '?' for what is not printable: the bytes of a file name are its maker's. */
@@ -484,7 +496,6 @@ int store_load(const StoreDir *dir, const Store *previous, Store **ret) {
         r = store_settle_lost_profiles(store, n_present);
         if (r < 0)
                 return r;
-        store_prune_good(dir, store);
 
         *ret = TAKE_PTR(store);
         return 0;

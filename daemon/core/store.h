@@ -23,6 +23,7 @@ typedef struct StoreFile {
         char *text;         /* bytes of the version in use */
         PolicyFile *policy; /* NULL: masked, or broken and never valid */
         bool from_good;     /* the file is broken, policy is its last good version */
+        bool is_fresh;      /* read from disk, and not yet kept as the last good version */
         bool mask;          /* a link to /dev/null: hides the vendor's file of this name */
 } StoreFile;
 
@@ -50,11 +51,25 @@ DEFINE_CLEANUP(Store *, store_unrefp, store_unref);
 int store_dir_prepare(const StoreDir *dir) _warn_unused_result_;
 
 /* Reads everything. A broken file is replaced by its last good version (that of previous, which may be NULL,
- * else the one kept in good.d) and named in problems; one that is valid is kept as the last good version.
- * So is a profile, also one that is gone while a file names it, and a file of the runtime layer that is gone.
+ * else the one kept in good.d) and named in problems. So is a profile, also one that is gone while a file names it, and a file of the runtime layer that is gone.
  * A file that was never valid states nothing. Fails only for want of memory or when a directory cannot be
  * read. */
 int store_load(const StoreDir *dir, const Store *previous, Store **ret) _warn_unused_result_;
+
+/* Replaces each file that was just read and uses a list that has_list() does not know, itself or by its profile, by
+ * its last good version, and names it in problems; what has not even that is not in force. Returns whether there
+ * was one: then other lists may be defined now. */
+typedef bool (*StoreHasList)(void *userdata, const char *name);
+int store_settle_lists(const StoreDir *dir, const Store *previous, Store *store,
+        StoreHasList has_list, void *userdata) _warn_unused_result_;
+
+/* The name of a list that the file uses, itself or by its profile, and that has_list() does not know; with the rule
+ * that names it. NULL: there is none. */
+const char *store_missing_list(const Store *store, const StoreFile *file, StoreHasList has_list,
+        void *userdata, const PolicyRule **ret_rule);
+
+/* What was read is from now on what is good, and what no file stands for any more is forgotten. */
+void store_accept(const StoreDir *dir, Store *store);
 
 /* Keeps text as the last good version. Not synced: it matters when the daemon restarts, not after a power
  * cut. text NULL: forgets it. */
@@ -83,6 +98,9 @@ char *store_path(const StoreDir *dir, PolicyLayer layer, const char *name);
 
 /* The profile, from the directory or built in; NULL: none of that name. */
 const PolicyFile *store_profile(const Store *store, const char *name);
+
+/* Does it state anything: valid, and not hidden by a file of a higher layer? */
+bool store_file_is_used(const Store *store, const StoreFile *file);
 
 bool store_file_applies(const Store *store, const StoreFile *file, const char *subject);
 

@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 
 #include "cgp-abi.h"
+#include "util/hash.h"
 #include "util/io.h"
 #include "util/macro.h"
 
 #define UNIT_STATE_VERSION  1
 #define UNIT_STATE_SIZE_MAX (16U * 1024 * 1024)
+#define RESERVED_MIN        7U /* as the first release wrote it */
 
 UnitState *unit_state_free(UnitState *state) {
         if (!state)
@@ -20,6 +22,7 @@ UnitState *unit_state_free(UnitState *state) {
         for (size_t i = 0; i < state->n_rules; i++)
                 free(state->rules[i].key);
         free(state->rules);
+        free(state->index);
         free(state->name);
         free(state);
         return NULL;
@@ -42,6 +45,7 @@ int unit_state_new(const char *name, UnitState **ret) {
 
 int unit_state_copy(const UnitState *state, UnitState **ret) {
         _cleanup_(unit_state_freep) UnitState *s = NULL;
+        size_t room = 1;
 
         s = malloc(sizeof(*s));
         if (!s)
@@ -49,11 +53,14 @@ int unit_state_copy(const UnitState *state, UnitState **ret) {
         *s = *state;
         s->rules = NULL;
         s->n_rules = 0;
+        s->index = NULL;
         s->name = strdup(state->name);
         if (!s->name)
                 return -ENOMEM;
 
-        s->rules = calloc(MAX(state->n_rules, 1U), sizeof(*s->rules));
+        while (room < state->n_rules)
+                room *= 2;
+        s->rules = calloc(room, sizeof(*s->rules));
         if (!s->rules)
                 return -ENOMEM;
         for (size_t i = 0; i < state->n_rules; i++) {
@@ -68,52 +75,150 @@ int unit_state_copy(const UnitState *state, UnitState **ret) {
         return 0;
 }
 
-UnitStateRule *unit_state_find(UnitState *state, const char *key) {
+/* -- Rules by key and by number ---------------------------------------------------------------------- */
+
+/* Below this a walk is as fast, and a subject with few rules costs no memory. */
+#define INDEX_MIN 24U
+
+struct UnitStateIndex {
+        uint8_t numbers[(CGP_RULE_FIRST + CGP_MAX_RULES + 7) / 8]; /* one bit each */
+        size_t size;                                               /* a power of two */
+        uint16_t cells[];                                          /* place in rules, plus 1 */
+};
+
+static_assert(CGP_MAX_RULES < UINT16_MAX, "places have 16 bits");
+
+static void index_add(UnitState *state, size_t i) {
+        UnitStateIndex *index = state->index;
+        const UnitStateRule *rule = &state->rules[i];
+        size_t cell = hash64(rule->key, strlen(rule->key), 0) & (index->size - 1);
+
+        while (index->cells[cell] != 0)
+                cell = (cell + 1) & (index->size - 1);
+        index->cells[cell] = (uint16_t)(i + 1);
+        index->numbers[rule->number / 8] |= (uint8_t)(1U << (rule->number % 8));
+}
+
+static void unit_state_drop_index(UnitState *state) {
+        free(state->index);
+        state->index = NULL;
+}
+
+/* At most half full. Without memory the rules are walked. */
+static UnitStateIndex *unit_state_get_index(UnitState *state) {
+        size_t size = 64;
+
+        if (state->n_rules < INDEX_MIN)
+                return NULL;
+        if (state->index && state->index->size >= 2 * state->n_rules)
+                return state->index;
+        unit_state_drop_index(state);
+        while (size < 4 * state->n_rules)
+                size *= 2;
+        state->index = calloc(1, sizeof(*state->index) + size * sizeof(state->index->cells[0]));
+        if (!state->index)
+                return NULL;
+        state->index->size = size;
         for (size_t i = 0; i < state->n_rules; i++)
-                if (streq(state->rules[i].key, key))
-                        return &state->rules[i];
+                index_add(state, i);
+        return state->index;
+}
+
+UnitStateRule *unit_state_find(UnitState *state, const char *key) {
+        const UnitStateIndex *index = unit_state_get_index(state);
+        size_t cell;
+
+        if (!index) {
+                for (size_t i = 0; i < state->n_rules; i++)
+                        if (streq(state->rules[i].key, key))
+                                return &state->rules[i];
+                return NULL;
+        }
+        cell = hash64(key, strlen(key), 0) & (index->size - 1);
+        for (; index->cells[cell] != 0; cell = (cell + 1) & (index->size - 1))
+                if (streq(state->rules[index->cells[cell] - 1].key, key))
+                        return &state->rules[index->cells[cell] - 1];
         return NULL;
 }
 
-static bool unit_state_has_number(const UnitState *state, uint16_t number) {
+static bool unit_state_has_number(UnitState *state, uint16_t number) {
+        const UnitStateIndex *index = unit_state_get_index(state);
+
+        if (index)
+                return index->numbers[number / 8] & (1U << (number % 8));
         for (size_t i = 0; i < state->n_rules; i++)
                 if (state->rules[i].number == number)
                         return true;
         return false;
 }
 
+/* Takes the key over on success. */
+static int unit_state_append(
+        UnitState *state, char **key, uint16_t number, uint32_t slot, UnitStateRule **ret) {
+        UnitStateRule *rules = NULL;
+
+        if (state->n_rules >= CGP_MAX_RULES)
+                return -E2BIG;
+        /* Room doubles: n_rules is a power of two exactly when the array is full. */
+        if ((state->n_rules & (state->n_rules - 1)) == 0) {
+                rules = reallocarray(state->rules, MAX(2 * state->n_rules, 1U), sizeof(*rules));
+                if (!rules)
+                        return -ENOMEM;
+                state->rules = rules;
+        }
+        rules = state->rules;
+        rules[state->n_rules++] =
+                (UnitStateRule){ .key = TAKE_PTR(*key), .number = number, .slot = slot };
+        if (state->index && state->index->size >= 2 * state->n_rules)
+                index_add(state, state->n_rules - 1);
+        *ret = &rules[state->n_rules - 1];
+        return 0;
+}
+
 int unit_state_add(UnitState *state, const char *key, UnitStateRule **ret) {
         _cleanup_free_ char *copy = NULL;
-        UnitStateRule *rules = NULL;
         uint16_t number;
+        int r;
 
         if (state->n_rules >= CGP_MAX_RULES)
                 return -E2BIG;
         copy = strdup(key);
         if (!copy)
                 return -ENOMEM;
-        rules = reallocarray(state->rules, state->n_rules + 1, sizeof(*rules));
-        if (!rules)
-                return -ENOMEM;
-        state->rules = rules;
 
         /* Numbers go round, so that an event on its way is not taken for one of a newer rule. */
         number = state->next_number;
         while (unit_state_has_number(state, number))
                 number = number + 1 < CGP_RULE_FIRST + CGP_MAX_RULES ? number + 1 : CGP_RULE_FIRST;
+        r = unit_state_append(state, &copy, number, 0, ret);
+        if (r < 0)
+                return r;
         state->next_number =
                 number + 1 < CGP_RULE_FIRST + CGP_MAX_RULES ? number + 1 : CGP_RULE_FIRST;
-
-        rules[state->n_rules] = (UnitStateRule){ .key = TAKE_PTR(copy), .number = number };
-        *ret = &rules[state->n_rules++];
         return 0;
 }
 
-void unit_state_remove(UnitState *state, size_t i) {
-        free(state->rules[i].key);
-        memmove(&state->rules[i], &state->rules[i + 1],
-                (state->n_rules - i - 1) * sizeof(*state->rules));
-        state->n_rules--;
+void unit_state_keep(UnitState *state, const bool *keep) {
+        UnitStateRule *rules = NULL;
+        size_t n = 0, room = 1;
+
+        for (size_t i = 0; i < state->n_rules; i++) {
+                if (keep[i])
+                        state->rules[n++] = state->rules[i];
+                else
+                        free(state->rules[i].key);
+        }
+        if (n == state->n_rules)
+                return;
+        state->n_rules = n;
+        unit_state_drop_index(state);
+        /* unit_state_append() tells by the number of rules how many there is room for; more does no harm,
+         * and so does it that this shrinking fails. */
+        while (room < n)
+                room *= 2;
+        rules = reallocarray(state->rules, room, sizeof(*rules));
+        if (rules)
+                state->rules = rules;
 }
 
 /* Everything but the lists, in one table for both ways. */
@@ -299,7 +404,8 @@ static int json_get_number(json_object *o, const char *key, uint64_t max, uint64
 }
 
 static int rule_from_json(UnitState *state, json_object *o) {
-        UnitStateRule *rules = NULL;
+        _cleanup_free_ char *copy = NULL;
+        UnitStateRule *rule;
         uint64_t number, slot;
         json_object *key;
         int r;
@@ -320,19 +426,10 @@ static int rule_from_json(UnitState *state, json_object *o) {
                 unit_state_find(state, json_object_get_string(key)))
                 return -EBADMSG;
 
-        rules = reallocarray(state->rules, state->n_rules + 1, sizeof(*rules));
-        if (!rules)
+        copy = strdup(json_object_get_string(key));
+        if (!copy)
                 return -ENOMEM;
-        state->rules = rules;
-        rules[state->n_rules] = (UnitStateRule){
-                .key = strdup(json_object_get_string(key)),
-                .number = (uint16_t)number,
-                .slot = (uint32_t)slot,
-        };
-        if (!rules[state->n_rules].key)
-                return -ENOMEM;
-        state->n_rules++;
-        return 0;
+        return unit_state_append(state, &copy, (uint16_t)number, (uint32_t)slot, &rule);
 }
 
 static int unit_state_from_json(UnitState *state, json_object *o) {
@@ -361,9 +458,10 @@ static int unit_state_from_json(UnitState *state, json_object *o) {
 
         if (!json_object_object_get_ex(o, "reserved", &value) ||
                 !json_object_is_type(value, json_type_array) ||
-                json_object_array_length(value) != UNIT_STATE_RESERVED)
+                json_object_array_length(value) < RESERVED_MIN ||
+                json_object_array_length(value) > UNIT_STATE_RESERVED)
                 return -EBADMSG;
-        for (size_t i = 1; i < UNIT_STATE_RESERVED; i++) {
+        for (size_t i = 1; i < json_object_array_length(value); i++) {
                 json_object *slot = json_object_array_get_idx(value, i);
 
                 if (!json_object_is_type(slot, json_type_int) || json_object_get_int64(slot) <= 0 ||

@@ -12,8 +12,10 @@
 
 #include "util/cleanup.h"
 
-/* Counters of what no written rule decides; slots[i] counts rule number i, 1..6 of cgp-abi.h. */
-#define UNIT_STATE_RESERVED 7
+/* Counters of what no written rule decides; slots[i] counts rule number i, 1..7 of cgp-abi.h. */
+#define UNIT_STATE_RESERVED 8
+
+typedef struct UnitStateIndex UnitStateIndex;
 
 typedef struct UnitStateRule {
         char *key; /* "FILE#ID" or "FILE:VERDICT BODY": the same rule in the next version of the file */
@@ -36,6 +38,7 @@ typedef struct UnitState {
         uint64_t retired_bytes;
         uint64_t retired_blocked;
         uint64_t retired_would;
+        UnitStateIndex *index; /* of many rules by key and number; made when it is needed */
 } UnitState;
 
 UnitState *unit_state_free(UnitState *state);
@@ -50,11 +53,12 @@ UnitStateRule *unit_state_find(UnitState *state, const char *key);
 /* Adds a rule with the next free number; the caller sets the slot. -E2BIG when all numbers are taken. */
 int unit_state_add(UnitState *state, const char *key, UnitStateRule **ret) _warn_unused_result_;
 
-/* Removes rule number i of the array. */
-void unit_state_remove(UnitState *state, size_t i);
+/* Keeps rule i of the array if keep[i]. */
+void unit_state_keep(UnitState *state, const bool *keep);
 
 /* Reads and writes NAME in the directory. save replaces the file atomically. load: -EBADMSG: not one of
- * ours, or values out of range. */
+ * ours, or values out of range. A file of a predecessor that knew fewer reserved rules leaves the slots of the
+ * others 0. */
 int unit_state_save(const UnitState *state, int dir_fd) _warn_unused_result_;
 int unit_state_load(int dir_fd, const char *name, UnitState **ret) _warn_unused_result_;
 int unit_state_delete(int dir_fd, const char *name);

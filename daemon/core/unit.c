@@ -285,7 +285,7 @@ static int manager_add_inactive(Manager *m, const char *name) {
         r = unit_new(m, name, &u);
         if (r < 0)
                 return r;
-        r = policy_build(m, m->store, name, NULL, NULL, &u->policy);
+        r = policy_build(m, m->store, &m->now, name, NULL, NULL, &u->policy);
         if (r == -EREMOTEIO) /* too many rules: it is told when somebody starts it */
                 return 0;
         if (r < 0)

@@ -127,7 +127,7 @@ char *event_to_json(const Event *event, const EventContext *context) {
         time_to_string(event->realtime_usec, time, sizeof(time));
         rule_id = context->rule_id ? context->rule_id : event_reserved_rule_id(event->rule);
         if (!json_add_string(o, "time", time) || !json_add_string(o, "subject", context->subject) ||
-                !json_add_string(o, "direction", event->direction == CGP_DIR_IN ? "in" : "out") ||
+                !json_add_string(o, "direction", event_direction_to_string(event->direction)) ||
                 !json_add_endpoints(o, event) || !json_add_process(o, event) ||
                 !json_add_string(o, "hook", event_hook_to_string(event->hook)) ||
                 !json_add_string(o, "rule", rule_id) ||
@@ -148,7 +148,7 @@ char *event_to_json(const Event *event, const EventContext *context) {
 
 char *event_suggest(const Event *event, char *buf) {
         char address[INET6_ADDRSTRLEN], port[sizeof("/65535")] = "", protocol[8];
-        bool in = event->direction == CGP_DIR_IN;
+        bool out = event->direction == CGP_DIR_OUT;
 
         assert(event);
         assert(buf);
@@ -156,14 +156,20 @@ char *event_suggest(const Event *event, char *buf) {
         *buf = '\0';
         /* A packet that cannot be judged by its bytes, or a broken table: no rule would see it. */
         if (event->rule != CGP_RULE_DEFAULT_OUT && event->rule != CGP_RULE_DEFAULT_IN &&
-                event->rule < CGP_RULE_FIRST)
+                event->rule != CGP_RULE_DEFAULT_BIND && event->rule < CGP_RULE_FIRST)
                 return buf;
 
         if (policy_protocol_has_ports((int)event->protocol))
                 (void)snprintf(
-                        port, sizeof(port), "/%u", in ? event->local_port : event->remote_port);
-        (void)snprintf(buf, EVENT_SUGGEST_MAX, "%s %s%s %s %s", in ? "in" : "out",
-                policy_protocol_to_string((int)event->protocol, protocol), port, in ? "from" : "to",
-                policy_address_to_string(event->remote, address));
+                        port, sizeof(port), "/%u", out ? event->remote_port : event->local_port);
+        /* A port is a port on every address: the rule need not know which one the program asked for. */
+        if (event->direction == CGP_DIR_BIND) {
+                (void)snprintf(buf, EVENT_SUGGEST_MAX, "bind %s%s",
+                        policy_protocol_to_string((int)event->protocol, protocol), port);
+                return buf;
+        }
+        (void)snprintf(buf, EVENT_SUGGEST_MAX, "%s %s%s %s %s", out ? "out" : "in",
+                policy_protocol_to_string((int)event->protocol, protocol), port,
+                out ? "to" : "from", policy_address_to_string(event->remote, address));
         return buf;
 }

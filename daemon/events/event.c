@@ -16,6 +16,10 @@ _Static_assert(sizeof(struct cgp_denial_key) == 32, "struct cgp_denial_key is AB
 static const char *const hook_names[CGP_N_HOOKS] = {
         [CGP_HOOK_SOCK_CREATE] = "sock_create",
         [CGP_HOOK_SOCK_OPS] = "sock_ops",
+        [CGP_HOOK_BIND4] = "bind4",
+        [CGP_HOOK_BIND6] = "bind6",
+        [CGP_HOOK_POST_BIND4] = "post_bind4",
+        [CGP_HOOK_POST_BIND6] = "post_bind6",
         [CGP_HOOK_CONNECT4] = "connect4",
         [CGP_HOOK_CONNECT6] = "connect6",
         [CGP_HOOK_SENDMSG4] = "sendmsg4",
@@ -31,10 +35,21 @@ static const char *const reserved_rule_ids[] = {
         [CGP_RULE_UNPARSABLE_IN] = "unparsable.in",
         [CGP_RULE_CONTROL] = "control",
         [CGP_RULE_BROKEN] = "broken",
+        [CGP_RULE_DEFAULT_BIND] = "default.bind",
 };
 
 const char *event_hook_to_string(unsigned hook) {
         return hook < ELEMENTSOF(hook_names) ? hook_names[hook] : NULL;
+}
+
+const char *event_direction_to_string(unsigned direction) {
+        static const char *const names[] = {
+                [CGP_DIR_OUT] = "out",
+                [CGP_DIR_IN] = "in",
+                [CGP_DIR_BIND] = "bind",
+        };
+
+        return direction < ELEMENTSOF(names) ? names[direction] : NULL;
 }
 
 const char *event_reserved_rule_id(uint16_t rule) {
@@ -57,7 +72,7 @@ void event_get_key(const struct cgp_event *record, struct cgp_denial_key *ret) {
                 .type = (uint8_t)record->type,
         };
         /* The type and code of an ICMP message stand in local_port, whoever opened. */
-        if (record->direction == CGP_DIR_IN || event_protocol_is_icmp(record->protocol))
+        if (record->direction != CGP_DIR_OUT || event_protocol_is_icmp(record->protocol))
                 ret->port = record->local_port;
         else
                 ret->port = record->remote_port;
@@ -120,8 +135,7 @@ static bool event_record_is_valid(const struct cgp_event *record) {
                 (record->type == CGP_EVENT_DENIED || record->type == CGP_EVENT_WOULD) &&
                 record->total > 0 && record->subject > 0 && record->subject < CGP_MAX_SUBJECTS &&
                 event_rule_is_valid(record->rule) && record->hook < CGP_N_HOOKS &&
-                (record->direction == CGP_DIR_OUT || record->direction == CGP_DIR_IN) &&
-                memcmp(record->_pad, zero, sizeof(zero)) == 0;
+                record->direction <= CGP_DIR_BIND && memcmp(record->_pad, zero, sizeof(zero)) == 0;
 }
 
 int event_decode(const void *bytes, size_t size, int64_t realtime_offset_nsec, Event *ret) {

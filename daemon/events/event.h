@@ -70,11 +70,14 @@ typedef struct EventContext {
  * Owned; NULL without memory. */
 char *event_to_json(const Event *event, const EventContext *context);
 
-/* The body that would allow this: "out tcp/443 to 192.0.2.1"; "" when no rule could (packets that cannot be
+/* The body that would allow this: "out tcp/443 to 192.0.2.1", "bind tcp/80"; "" when no rule could (packets that cannot be
  * parsed, broken tables). Whether a never rule stands in the way, the caller knows. buf holds
  * EVENT_SUGGEST_MAX bytes. Returns buf. */
 #define EVENT_SUGGEST_MAX 128U
 char *event_suggest(const Event *event, char *buf);
+
+/* "out", "in", "bind"; NULL: no direction. */
+const char *event_direction_to_string(unsigned direction);
 
 /* "default.out", "unparsable.in", ... for numbers below CGP_RULE_FIRST; NULL otherwise. */
 const char *event_reserved_rule_id(uint16_t rule);
