@@ -22,6 +22,8 @@ int kernel_dry_run_program(int prog_fd, KernelDryRun *run) {
 
         if (run->size > DRY_RUN_PACKET_MAX)
                 return -EMSGSIZE;
+        if (run->opener & ~CGP_DRY_OPENER_MASK)
+                return -EINVAL;
         if (run->size > 0) {
                 memcpy(frame + ETH_HLEN, run->packet, run->size);
                 if (frame[ETH_HLEN] >> 4 == 6)
@@ -31,7 +33,9 @@ int kernel_dry_run_program(int prog_fd, KernelDryRun *run) {
         frame[ETH_HLEN - 1] = (unsigned char)ethertype;
         opts.data_size_in = (uint32_t)(ETH_HLEN + run->size);
         in.cb[0] = CGP_DRY_RUN;
-        in.cb[1] = run->opener;
+        in.cb[1] = run->opener | (run->host_netns ? CGP_DRY_HOST_NETNS : 0) |
+                (run->broadcast ? CGP_DRY_BROADCAST : 0);
+        in.cb[2] = run->ifindex;
 
         if (bpf_prog_test_run_opts(prog_fd, &opts) < 0)
                 return kernel_errno(-errno);

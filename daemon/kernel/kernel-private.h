@@ -4,24 +4,31 @@
 
 #include <assert.h>
 
+#include "kernel/carrier.h"
 #include "kernel/kernel.h"
 #include "kernel/loader.h"
+#include "kernel/pool.h"
+#include "kernel/tables.h"
 
 typedef struct KernelBpf {
         Kernel kernel; /* first: a Kernel * is a KernelBpf * */
         int dir_fd;    /* the caller's directory, on a bpffs; our own duplicate */
-        int maps_fd;   /* v1/maps */
-        int links_fd;  /* v1/links */
+        int maps_fd;   /* v2/maps */
+        int links_fd;  /* v2/links */
         int map_fds[_LOADER_MAP_MAX];
+        uint32_t map_sizes[_LOADER_MAP_MAX]; /* in entries */
         uint32_t flows_max;
         uint32_t denials_max;
         int n_cpus; /* possible ones: elements of a per-CPU value */
         bool has_reader;
+        LoaderFeatures features;
+        Pool *pool;
+        TablesRegistry tables;
+        struct SocketIterators *iterators; /* NULL: not loaded yet */
 } KernelBpf;
 
 struct KernelProgs {
-        int fds[CGP_N_HOOKS];
-        uint32_t ids[CGP_N_HOOKS];
+        Carrier *carrier;
 };
 
 struct KernelLink {
@@ -29,6 +36,7 @@ struct KernelLink {
         unsigned hook;
         uint32_t subject;
         uint64_t cgroup_id;
+        Carrier *carrier; /* of the program that it carries; NULL: adopted, none that we loaded */
 };
 
 static inline KernelBpf *kernel_bpf(Kernel *k) {
@@ -43,6 +51,11 @@ int kernel_progs_load(
         Kernel *k, const PolicyImage *image, KernelFailure *reterr, KernelProgs **ret);
 KernelProgs *kernel_progs_free(KernelProgs *progs);
 uint32_t kernel_progs_id(const KernelProgs *progs, unsigned hook);
+
+/* How the pool's kind of instance is loaded. */
+LoaderInput kernel_small_input(const KernelBpf *kernel);
+/* Loads an instance; a failure names the hook. */
+int kernel_load_instance(const LoaderInput *input, KernelFailure *reterr, Instance **ret);
 
 /* links */
 int kernel_link_create(Kernel *k, const KernelProgs *progs, unsigned hook, int cgroup_fd,
@@ -68,6 +81,19 @@ int kernel_denials_each(Kernel *k, KernelDenialCallback callback, void *userdata
 int kernel_flushed_read(Kernel *k, const struct cgp_denial_key *key, struct cgp_flushed *ret);
 int kernel_flushed_write(
         Kernel *k, const struct cgp_denial_key *key, const struct cgp_flushed *flushed);
+
+/* sets and interfaces */
+int kernel_set_load(Kernel *k, const PolicySet *set, uint32_t *ret_slot);
+int kernel_set_drop(Kernel *k, uint32_t slot);
+int kernel_sets_each(
+        Kernel *k, int (*callback)(void *userdata, uint32_t slot, uint64_t hash), void *userdata);
+int kernel_interfaces_write(Kernel *k, const KernelInterface *interfaces, size_t n);
+
+/* sockets */
+int kernel_sockets_each(Kernel *k, int cgroup_fd, KernelSocketCallback callback, void *userdata);
+struct SocketIterators *socket_iterators_free(struct SocketIterators *iterators);
+/* Loads them if they are not. -EOPNOTSUPP. */
+int socket_iterators_load(KernelBpf *kernel);
 
 /* dry runs */
 int kernel_dry_run(Kernel *k, KernelLink *link, KernelDryRun *run);

@@ -22,12 +22,16 @@
 #define DENIALS_DEFAULT 4096U
 #define ENTRIES_MAX     (4U * 1024 * 1024)
 
-#define VERSION_DIRECTORY "v1"
-static_assert(CGP_ABI_VERSION == 1, "the directory is named after the version");
+#define VERSION_DIRECTORY "v2"
+static_assert(CGP_ABI_VERSION == 2, "the directory is named after the version");
 
 static const char *const hook_names[CGP_N_HOOKS] = {
         [CGP_HOOK_SOCK_CREATE] = "sock_create",
         [CGP_HOOK_SOCK_OPS] = "sock_ops",
+        [CGP_HOOK_BIND4] = "bind4",
+        [CGP_HOOK_BIND6] = "bind6",
+        [CGP_HOOK_POST_BIND4] = "post_bind4",
+        [CGP_HOOK_POST_BIND6] = "post_bind6",
         [CGP_HOOK_CONNECT4] = "connect4",
         [CGP_HOOK_CONNECT6] = "connect6",
         [CGP_HOOK_SENDMSG4] = "sendmsg4",
@@ -157,6 +161,8 @@ static int open_maps(Opening *o, KernelFailure *reterr) {
                 if (r < 0)
                         return r;
         }
+        for (unsigned i = 0; i < _LOADER_MAP_MAX; i++)
+                kernel->map_sizes[i] = specs[i].n_entries;
         r = loader_create_maps(kernel->flows_max, kernel->denials_max, kernel->map_fds);
         if (r < 0)
                 return r;
@@ -201,6 +207,7 @@ DEFINE_CLEANUP(KernelBpf *, close_valuep, close_value);
 int kernel_open(int dir_fd, const KernelConfig *config, KernelFailure *reterr, Kernel **ret) {
         _cleanup_(close_valuep) KernelBpf *kernel = NULL;
         _cleanup_(opening_undo) Opening opening = { .version_fd = -EBADF };
+        LoaderInput input;
         int r;
 
         assert(ret);
@@ -232,6 +239,15 @@ int kernel_open(int dir_fd, const KernelConfig *config, KernelFailure *reterr, K
         r = open_maps(&opening, reterr);
         if (r < 0)
                 return r;
+        if (reterr)
+                reterr->step = "features";
+        r = loader_features(&kernel->features);
+        if (r < 0)
+                return r;
+        input = kernel_small_input(kernel);
+        r = pool_new(&input, &kernel->pool);
+        if (r < 0)
+                return r;
         opening.done = true;
         opening.version_fd = close_keep_errno(opening.version_fd);
         *ret = &TAKE_PTR(kernel)->kernel;
@@ -243,6 +259,11 @@ Kernel *kernel_close(Kernel *k) {
 
         if (!kernel)
                 return NULL;
+        if (kernel->pool)
+                pool_stop(kernel->pool);
+        (void)pool_unref(kernel->pool);
+        tables_forget_all(&kernel->tables);
+        (void)socket_iterators_free(kernel->iterators);
         for (unsigned i = 0; i < _LOADER_MAP_MAX; i++)
                 (void)close_keep_errno(kernel->map_fds[i]);
         (void)close_keep_errno(kernel->links_fd);

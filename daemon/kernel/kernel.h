@@ -3,13 +3,18 @@
  * The real kernel: shared maps, pins, programs. The only folder that knows libbpf.
  *
  * Below the bpffs directory that kernel_open() is given:
- *   v1/maps/NAME                          shared maps (1 is CGP_ABI_VERSION)
- *   v1/links/SUBJECT-CGROUPID/HOOK        links; SUBJECT decimal, CGROUPID 16 hex digits
+ *   v2/maps/NAME                          shared maps (2 is CGP_ABI_VERSION)
+ *   v2/links/SUBJECT-CGROUPID/HOOK        links; SUBJECT decimal, CGROUPID 16 hex digits
  * Invariants:
  *   I1  a link is never unpinned before something stricter or equal is pinned in its place, except by
  *       link_destroy.
  *   I2  what is found pinned is untrusted: type, key size, value size, entries and flags of a map, type
  *       and attach type of a link are checked before use.
+ *   I3  the data of a program is written only while no hook carries it (carrier.h).
+ * Pins of another version are another directory, left alone: they enforce until whoever made them lets go.
+ *
+ * A thread of its own loads programs ahead (pool.h). It begins with the first progs_load and ends with
+ * kernel_close(). All calls belong to one other thread.
  */
 #pragma once
 
@@ -18,7 +23,9 @@
 /* What this kernel can do, found by loading the very programs. */
 typedef struct KernelCapabilities {
         bool hooks[CGP_N_HOOKS];
-        bool dry_run; /* BPF_PROG_TEST_RUN with a context */
+        bool dry_run;   /* BPF_PROG_TEST_RUN with a context */
+        bool refusal;   /* another errno than EPERM for refused system calls */
+        bool skb_netns; /* the packet hooks can ask for the network namespace */
 } KernelCapabilities;
 
 typedef struct KernelConfig {
@@ -32,7 +39,7 @@ typedef struct KernelConfig {
 int kernel_open(int dir_fd, const KernelConfig *config, KernelFailure *reterr, Kernel **ret)
         __attribute__((warn_unused_result));
 
-/* Closes handles; the kernel stays as it is. */
+/* Closes handles; the kernel stays as it is. Handles of programs and links may be freed before or after. */
 Kernel *kernel_close(Kernel *k);
 DEFINE_CLEANUP(Kernel *, kernel_closep, kernel_close);
 

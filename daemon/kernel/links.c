@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owns the attachments: one link per hook and cgroup, pinned at v1/links/SUBJECT-CGROUPID/HOOK.
+ * Owns the attachments: one link per hook and cgroup, pinned at v2/links/SUBJECT-CGROUPID/HOOK.
  *
  * A link lives as long as its pin or an fd of it. Making one is attach, then pin: whoever dies in between
  * takes the fd along, and so the attachment. Letting go is unpin, then detach: the other way round, a
@@ -62,9 +62,22 @@ static int link_new(int fd, unsigned hook, uint32_t subject, uint64_t cgroup_id,
 KernelLink *kernel_link_free(KernelLink *link) {
         if (!link)
                 return NULL;
+        if (link->carrier)
+                carrier_lose_link(link->carrier);
         (void)close_keep_errno(link->fd);
         free(link);
         return NULL;
+}
+
+/* For a link that is known to carry this from now on; NULL: nothing. */
+static void link_set_carrier(KernelLink *link, Carrier *carrier) {
+        Carrier *before = link->carrier;
+
+        if (carrier)
+                carrier_add_link(carrier);
+        link->carrier = carrier;
+        if (before)
+                carrier_drop_link(before);
 }
 
 int kernel_link_create(Kernel *k, const KernelProgs *progs, unsigned hook, int cgroup_fd,
@@ -93,16 +106,21 @@ int kernel_link_create(Kernel *k, const KernelProgs *progs, unsigned hook, int c
                 goto fail;
         }
 
-        fd = bpf_link_create(progs->fds[hook], cgroup_fd, loader_attach_type(hook), NULL);
+        fd = bpf_link_create(carrier_instance(progs->carrier)->prog_fds[hook], cgroup_fd,
+                loader_attach_type(hook), NULL);
         if (fd < 0) {
                 r = kernel_errno(-errno);
                 goto fail;
         }
         r = link_new(fd, hook, subject, cgroup_id, &link);
         if (r < 0) {
+                /* The kernel detaches in its own time. */
+                carrier_add_link(progs->carrier);
+                carrier_lose_link(progs->carrier);
                 (void)close_keep_errno(fd);
                 goto fail;
         }
+        link_set_carrier(link, progs->carrier);
         r = pin_object(fd, directory_fd, name);
         if (r < 0)
                 goto fail;
@@ -121,8 +139,9 @@ int kernel_link_update(Kernel *k, KernelLink *link, const KernelProgs *progs, un
 
         if (hook != link->hook)
                 return -EINVAL;
-        if (bpf_link_update(link->fd, progs->fds[hook], NULL) < 0)
+        if (bpf_link_update(link->fd, carrier_instance(progs->carrier)->prog_fds[hook], NULL) < 0)
                 return kernel_errno(-errno);
+        link_set_carrier(link, progs->carrier);
         return 0;
 }
 
@@ -170,6 +189,7 @@ int kernel_link_destroy(Kernel *k, KernelLink *link) {
          * gone, there is nothing to detach from. */
         if (bpf_link_detach(link->fd) < 0 && errno != ENOLINK)
                 return kernel_errno(-errno);
+        link_set_carrier(link, NULL);
         (void)kernel_link_free(link);
         return 0;
 }

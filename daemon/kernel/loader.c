@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "cgpolicy.skel.h"
 #include "util/macro.h"
@@ -26,6 +26,10 @@ static const struct {
 } hooks[CGP_N_HOOKS] = {
         [CGP_HOOK_SOCK_CREATE] = { "cgp_sock_create", BPF_CGROUP_INET_SOCK_CREATE },
         [CGP_HOOK_SOCK_OPS] = { "cgp_sock_ops", BPF_CGROUP_SOCK_OPS },
+        [CGP_HOOK_BIND4] = { "cgp_bind4", BPF_CGROUP_INET4_BIND },
+        [CGP_HOOK_BIND6] = { "cgp_bind6", BPF_CGROUP_INET6_BIND },
+        [CGP_HOOK_POST_BIND4] = { "cgp_post_bind4", BPF_CGROUP_INET4_POST_BIND },
+        [CGP_HOOK_POST_BIND6] = { "cgp_post_bind6", BPF_CGROUP_INET6_POST_BIND },
         [CGP_HOOK_CONNECT4] = { "cgp_connect4", BPF_CGROUP_INET4_CONNECT },
         [CGP_HOOK_CONNECT6] = { "cgp_connect6", BPF_CGROUP_INET6_CONNECT },
         [CGP_HOOK_SENDMSG4] = { "cgp_sendmsg4", BPF_CGROUP_UDP4_SENDMSG },
@@ -42,6 +46,8 @@ const char *const loader_map_names[_LOADER_MAP_MAX] = {
         [LOADER_MAP_DENIALS] = "cgp_denials",
         [LOADER_MAP_FLUSHED] = "cgp_flushed",
         [LOADER_MAP_RECORDS] = "cgp_records",
+        [LOADER_MAP_INTERFACES] = "cgp_interfaces",
+        [LOADER_MAP_SETS] = "cgp_sets",
         [LOADER_MAP_BUCKETS] = "cgp_buckets",
         [LOADER_MAP_WOKEN] = "cgp_woken",
         [LOADER_MAP_EVENTS] = "cgp_events",
@@ -49,6 +55,8 @@ const char *const loader_map_names[_LOADER_MAP_MAX] = {
 };
 
 static void (*log_callback)(int level, const char *message);
+static __thread bool is_quiet;
+static pthread_once_t print_once = PTHREAD_ONCE_INIT;
 
 static struct cgp *destroy_skeleton(struct cgp *skeleton) {
         cgp__destroy(skeleton);
@@ -66,7 +74,7 @@ static __attribute__((format(printf, 2, 0))) int print_message(
         char message[1024];
         int n;
 
-        if (!log_callback)
+        if (is_quiet || !log_callback)
                 return 0;
         n = vsnprintf(message, sizeof(message), format, args);
         if (n <= 0)
@@ -76,9 +84,18 @@ static __attribute__((format(printf, 2, 0))) int print_message(
         return 0;
 }
 
+/* Once: libbpf's variable is no thread's own. */
+static void set_print(void) {
+        (void)libbpf_set_print(print_message);
+}
+
 void loader_set_log(void (*callback)(int level, const char *message)) {
         log_callback = callback;
-        (void)libbpf_set_print(print_message);
+        (void)pthread_once(&print_once, set_print);
+}
+
+void loader_be_quiet(void) {
+        is_quiet = true;
 }
 
 const char *loader_name(unsigned hook) {
@@ -95,7 +112,7 @@ static int open_skeleton(uint32_t flows_max, uint32_t denials_max, struct cgp **
         _cleanup_(destroy_skeletonp) struct cgp *skeleton = NULL;
         int n_cpus, r;
 
-        (void)libbpf_set_print(print_message);
+        (void)pthread_once(&print_once, set_print);
         skeleton = cgp__open();
         if (!skeleton)
                 return errno > 0 ? kernel_errno(-errno) : -ENOMEM;
@@ -178,7 +195,7 @@ int loader_create_maps(uint32_t flows_max, uint32_t denials_max, int fds[_LOADER
                 if (r < 0)
                         return r;
         }
-        r = bpf_object__load_skeleton(skeleton->skeleton);
+        r = bpf_object__load(skeleton->obj);
         if (r < 0)
                 return kernel_errno(r);
 
@@ -196,30 +213,6 @@ int loader_create_maps(uint32_t flows_max, uint32_t denials_max, int fds[_LOADER
         for (unsigned i = 0; i < _LOADER_MAP_MAX; i++)
                 if (created[i] >= 0)
                         fds[i] = created[i];
-        return 0;
-}
-
-/* The image's tables as a map of their own that nobody can write any more: not even we. */
-static int create_tables(const struct cgp_config *config, const uint8_t *tables, int *ret_fd) {
-        LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-        _cleanup_close_ int fd = -EBADF;
-        size_t size = MAX(config->table_size, 8U);
-        void *memory;
-
-        fd = bpf_map_create(
-                BPF_MAP_TYPE_ARRAY, "cgp_tables", sizeof(__u32), (uint32_t)size, 1, &opts);
-        if (fd < 0)
-                return kernel_errno(fd);
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (memory == MAP_FAILED)
-                return -errno;
-        memcpy(memory, tables, config->table_size);
-        /* A map cannot be frozen while somebody may write to it. */
-        if (munmap(memory, size) < 0)
-                return -errno;
-        if (bpf_map_freeze(fd) < 0)
-                return kernel_errno(-errno);
-        *ret_fd = TAKE_FD(fd);
         return 0;
 }
 
@@ -248,13 +241,15 @@ static int load_errno(int r, const char *log) {
         return -EINVAL;
 }
 
-static int prepare(struct cgp *skeleton, const LoaderInput *input, int tables_fd, char *log) {
+static int prepare(struct cgp *skeleton, const LoaderInput *input, char *log) {
         int r;
 
-        skeleton->rodata->cgp_config = *input->config;
-        r = bpf_map__reuse_fd(skeleton->maps.cgp_tables, tables_fd);
-        if (r < 0)
-                return kernel_errno(r);
+        skeleton->rodata->cgp_instance = (struct cgp_instance){
+                .image_size = input->image_size,
+                .table_size = input->table_size,
+                .has_retval = input->features.retval,
+                .has_skb_netns = input->features.skb_netns,
+        };
         if (input->map_fds) {
                 r = reuse_maps(skeleton, input->map_fds);
                 if (r < 0)
@@ -275,43 +270,90 @@ static int prepare(struct cgp *skeleton, const LoaderInput *input, int tables_fd
         return 0;
 }
 
-static int take_fds(struct cgp *skeleton, unsigned wanted, int ret_fds[CGP_N_HOOKS]) {
-        int fds[CGP_N_HOOKS];
+/* libbpf takes the size of a map that it is handed over for the size of the memory in which it keeps the
+ * section's content, and would unmap that much. So the maps are handed in for the time of the load only, and
+ * not through bpf_object__load_skeleton(), which would map that much; after it libbpf gets maps of the
+ * section's own size. */
+typedef struct Lent {
+        struct bpf_map *map;
+        int own_fd; /* of the section's size */
+} Lent;
 
-        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
-                struct bpf_program *program =
-                        bpf_object__find_program_by_name(skeleton->obj, hooks[hook].name);
+static int lend(Lent *lent, struct bpf_map *map, int fd) {
+        _cleanup_close_ int own_fd = -EBADF;
+        int r;
 
-                fds[hook] = -EBADF;
-                if (!(wanted & (1U << hook)))
-                        continue;
-                fds[hook] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
-                if (fds[hook] < 0) {
-                        int r = -errno;
-
-                        while (hook-- > 0)
-                                (void)close_keep_errno(fds[hook]);
-                        return r;
-                }
-        }
-        memcpy(ret_fds, fds, sizeof(fds));
+        own_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "cgp_unused", sizeof(uint32_t),
+                bpf_map__value_size(map), 1, NULL);
+        if (own_fd < 0)
+                return kernel_errno(own_fd);
+        r = bpf_map__reuse_fd(map, fd);
+        if (r < 0)
+                return kernel_errno(r);
+        *lent = (Lent){ .map = map, .own_fd = TAKE_FD(own_fd) };
         return 0;
 }
 
-int loader_load(const LoaderInput *input, LoaderFailure *reterr, int ret_fds[CGP_N_HOOKS]) {
+/* On failure the skeleton must not be destroyed. */
+static int take_back(Lent *lent) {
+        int r = 0;
+
+        if (!lent->map)
+                return 0;
+        r = bpf_map__reuse_fd(lent->map, lent->own_fd);
+        lent->own_fd = close_keep_errno(lent->own_fd);
+        lent->map = NULL;
+        return r;
+}
+
+static int load_with(struct cgp **skeleton, int image_fd, int tables_fd) {
+        Lent image = { .own_fd = -EBADF }, tables = { .own_fd = -EBADF };
+        int r;
+
+        r = lend(&image, (*skeleton)->maps.data_image, image_fd);
+        if (r == 0)
+                r = lend(&tables, (*skeleton)->maps.data_tables, tables_fd);
+        if (r == 0)
+                r = bpf_object__load((*skeleton)->obj);
+        /* Rather a leak than memory unmapped that is somebody else's: this fails for want of memory only. */
+        if (take_back(&image) < 0 || take_back(&tables) < 0) {
+                (void)close_keep_errno(tables.own_fd);
+                *skeleton = NULL;
+                return -ENOMEM;
+        }
+        return r;
+}
+
+static int take_programs(struct cgp *skeleton, unsigned wanted, Instance *instance) {
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
+                struct bpf_program *program =
+                        bpf_object__find_program_by_name(skeleton->obj, hooks[hook].name);
+                uint32_t n_verified;
+                int r;
+
+                if (!(wanted & (1U << hook)))
+                        continue;
+                instance->prog_fds[hook] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
+                if (instance->prog_fds[hook] < 0)
+                        return -errno;
+                r = loader_info(instance->prog_fds[hook], &instance->prog_ids[hook], &n_verified);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int loader_load(const LoaderInput *input, LoaderFailure *reterr, Instance **ret) {
         _cleanup_(destroy_skeletonp) struct cgp *skeleton = NULL;
-        _cleanup_close_ int tables_fd = -EBADF;
+        _cleanup_(instance_freep) Instance *instance = NULL;
         _cleanup_free_ char *log = NULL;
         int r;
 
         assert(input);
         assert(reterr);
+        assert(ret);
 
         *reterr = (LoaderFailure){ .step = "open" };
-        if (input->config->abi_version != CGP_ABI_VERSION ||
-                input->config->subject >= CGP_MAX_SUBJECTS ||
-                input->config->table_size > CGP_MAX_TABLE_SIZE)
-                return -EINVAL;
         /* Untouched pages cost nothing, and older kernels fail a load whose log does not fit. */
         log = malloc(VERIFIER_LOG_SIZE);
         if (!log)
@@ -322,20 +364,26 @@ int loader_load(const LoaderInput *input, LoaderFailure *reterr, int ret_fds[CGP
                 return r;
 
         reterr->step = "tables";
-        r = create_tables(input->config, input->tables, &tables_fd);
+        r = instance_new(input->image_size, input->table_size, input->tables_fd, &instance);
         if (r < 0)
                 return r;
 
         reterr->step = "load";
-        r = prepare(skeleton, input, tables_fd, log);
+        r = prepare(skeleton, input, log);
         if (r < 0)
                 return r;
-        r = bpf_object__load_skeleton(skeleton->skeleton);
+        r = load_with(&skeleton, instance->image_fd,
+                input->tables_fd >= 0 ? input->tables_fd : instance->tables_fd);
         if (r < 0) {
                 keep_log(reterr, log);
                 return load_errno(r, log);
         }
-        return take_fds(skeleton, input->hooks, ret_fds);
+        reterr->step = "info";
+        r = take_programs(skeleton, input->hooks, instance);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(instance);
+        return 0;
 }
 
 int loader_info(int prog_fd, uint32_t *ret_id, uint32_t *ret_verified) {

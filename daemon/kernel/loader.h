@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One image to loaded programs. The only place that knows the generated skeleton. */
+/* Shared maps, and programs for an instance. The only place that knows their generated skeleton. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cgp-abi.h"
+#include "kernel/instance.h"
 #include "util/cleanup.h"
 
 #define LOADER_ALL_HOOKS ((1U << CGP_N_HOOKS) - 1)
@@ -20,6 +21,8 @@ typedef enum LoaderMap {
         LOADER_MAP_DENIALS,
         LOADER_MAP_FLUSHED,
         LOADER_MAP_RECORDS,
+        LOADER_MAP_INTERFACES,
+        LOADER_MAP_SETS,
         LOADER_MAP_BUCKETS,
         LOADER_MAP_WOKEN,
         LOADER_MAP_EVENTS,
@@ -46,23 +49,37 @@ int loader_create_maps(
 int loader_map_specs(uint32_t flows_max, uint32_t denials_max,
         LoaderMapSpec ret[_LOADER_MAP_MAX]) _warn_unused_result_;
 
+/* What only some kernels have, found by loading the exact call. */
+typedef struct LoaderFeatures {
+        bool retval;    /* bpf_set_retval() in the hooks of bind, connect and sendmsg */
+        bool skb_netns; /* bpf_get_netns_cookie() in the packet hooks */
+} LoaderFeatures;
+
+/* -EPERM, -ENOMEM: could not be found out. */
+int loader_features(LoaderFeatures *ret) _warn_unused_result_;
+
 typedef struct LoaderInput {
-        const struct cgp_config *config;
-        const uint8_t *tables; /* config->table_size bytes */
-        const int *map_fds;    /* _LOADER_MAP_MAX of them; NULL: private maps */
-        unsigned hooks;        /* bit per hook: which programs to load */
+        LoaderFeatures features;
+        uint32_t image_size; /* values of the two data maps; at least CGP_SMALL_* */
+        uint32_t table_size;
+        int tables_fd;      /* a map of table_size to share; negative: one of its own */
+        const int *map_fds; /* _LOADER_MAP_MAX of them; NULL: private maps */
+        unsigned hooks;     /* bit per hook: which programs to load */
 } LoaderInput;
 
 typedef struct LoaderFailure {
-        const char *step; /* static: "open", "tables", "load" */
+        const char *step; /* static: "open", "tables", "load", "info" */
         char log[2048];   /* the end of the verifier's log */
 } LoaderFailure;
 
-/* Loads programs; fds of hooks that are not wanted are -EBADF. The caller closes them.
- * -EINVAL: the verifier refuses; -EOPNOTSUPP: it says that it lacks something; -E2BIG: the tables are
- * larger than this kernel's maps (before 6.7: 4 MiB); -EPERM, -ENOMEM. On failure nothing is left. */
-int loader_load(const LoaderInput *input, LoaderFailure *reterr,
-        int ret_fds[CGP_N_HOOKS]) _warn_unused_result_;
+/* Loads an instance whose data is zero. May be called in any thread; one that is quiet passes nothing on to
+ * loader_set_log(). -EINVAL: the verifier refuses; -EOPNOTSUPP: it says that it lacks something; -E2BIG: the
+ * maps are larger than this kernel's (before 6.7: 4 MiB); -EPERM, -ENOMEM. On failure nothing is left. */
+int loader_load(
+        const LoaderInput *input, LoaderFailure *reterr, Instance **ret) _warn_unused_result_;
+
+/* This thread's messages of libbpf are dropped from now on. */
+void loader_be_quiet(void);
 
 const char *loader_name(unsigned hook); /* "cgp_egress", ... */
 
@@ -76,6 +93,5 @@ int loader_info(int prog_fd, uint32_t *ret_id, uint32_t *ret_verified) _warn_unu
  * -EOPNOTSUPP. */
 int kernel_errno(long r);
 
-/* Where libbpf's messages go; NULL: nowhere. Until the first call they go nowhere, too, once any function
- * of this header was called. */
+/* Where libbpf's messages go; NULL: nowhere, which is the beginning. */
 void loader_set_log(void (*callback)(int level, const char *message));

@@ -22,5 +22,10 @@ const KernelOps kernel_bpf_ops = {
         .denials_each = kernel_denials_each,
         .flushed_read = kernel_flushed_read,
         .flushed_write = kernel_flushed_write,
+        .set_load = kernel_set_load,
+        .set_drop = kernel_set_drop,
+        .sets_each = kernel_sets_each,
+        .interfaces_write = kernel_interfaces_write,
+        .sockets_each = kernel_sockets_each,
         .dry_run = kernel_dry_run,
 };
