@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loads every program with an image that uses all features, in both modes, and says how it went: one line
- * per program, "NAME/MODE ok INSTRUCTIONS" or "NAME/MODE failed REASON" and below it the verifier's last
- * words. INSTRUCTIONS is what the verifier processed, "-" on kernels that do not tell (before 5.16).
- * Exits 0 if all were loaded. Mounts and attaches nothing, and runs in an initramfs.
+ * Loads every program in both sizes, as an instance that is loaded ahead and as one for the largest tables that every
+ * kernel takes, and says how it went: one line per program, "NAME/SIZE ok INSTRUCTIONS" or "NAME/SIZE failed
+ * REASON" and below it the verifier's last words. INSTRUCTIONS is what the verifier processed, "-" on kernels that do
+ * not tell (before 5.16). Then the iterators, where the kernel has BTF. Exits 0 if all were loaded.
+ * Mounts and attaches nothing, and runs in an initramfs.
  */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,54 +16,96 @@
 
 #include "cgp-abi.h"
 #include "kernel/loader.h"
-#include "kernel/probe-image.h"
+#include "sock-iter.skel.h"
 
-static int report_loaded(const char *mode, unsigned hook, int fd) {
+/* Before 6.7 the kernel has no larger values. */
+#define LARGE_IMAGE_SIZE 131072U
+#define LARGE_TABLE_SIZE (3U * 1024 * 1024)
+
+static int report_loaded(const char *name, const char *variant, int fd) {
         uint32_t id, n_verified;
         int r;
 
         r = loader_info(fd, &id, &n_verified);
         if (r < 0) {
-                printf("%s/%s failed info: %s\n", loader_name(hook), mode, strerror(-r));
+                printf("%s/%s failed info: %s\n", name, variant, strerror(-r));
                 return r;
         }
         if (n_verified > 0)
-                printf("%s/%s ok %u\n", loader_name(hook), mode, n_verified);
+                printf("%s/%s ok %u\n", name, variant, n_verified);
         else
-                printf("%s/%s ok -\n", loader_name(hook), mode);
+                printf("%s/%s ok -\n", name, variant);
         return 0;
 }
 
-static int load_hook(const char *mode_name, unsigned mode, unsigned hook) {
-        unsigned char tables[KERNEL_PROBE_TABLE_SIZE];
-        struct cgp_config config;
-        LoaderInput input = { .config = &config, .tables = tables, .hooks = 1U << hook };
+static int load_hook(const char *variant, const LoaderInput *all, unsigned hook) {
+        _cleanup_(instance_freep) Instance *instance = NULL;
+        LoaderInput input = *all;
         LoaderFailure failure = {};
-        int fds[CGP_N_HOOKS];
         int r;
 
-        kernel_probe_image(mode, /* subject= */ 1, &config, tables);
-        r = loader_load(&input, &failure, fds);
+        input.hooks = 1U << hook;
+        r = loader_load(&input, &failure, &instance);
         if (r < 0) {
-                printf("%s/%s failed %s: %s\n", loader_name(hook), mode_name, failure.step,
+                printf("%s/%s failed %s: %s\n", loader_name(hook), variant, failure.step,
                         strerror(-r));
                 if (failure.log[0])
                         printf("%s\n", failure.log);
                 return r;
         }
-        r = report_loaded(mode_name, hook, fds[hook]);
-        (void)close_keep_errno(fds[hook]);
+        return report_loaded(loader_name(hook), variant, instance->prog_fds[hook]);
+}
+
+static int load_iterators(void) {
+        struct cgp_iter *skeleton;
+        int r;
+
+        if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+                printf("# no iterators: the kernel has no BTF\n");
+                return 0;
+        }
+        skeleton = cgp_iter__open();
+        if (!skeleton)
+                return -ENOMEM;
+        r = cgp_iter__load(skeleton);
+        if (r < 0)
+                printf("cgp_iter/btf failed load: %s\n", strerror(-r));
+        if (r == 0)
+                r = report_loaded(
+                        "cgp_iter_tcp", "btf", bpf_program__fd(skeleton->progs.cgp_iter_tcp));
+        if (r == 0)
+                r = report_loaded(
+                        "cgp_iter_udp", "btf", bpf_program__fd(skeleton->progs.cgp_iter_udp));
+        cgp_iter__destroy(skeleton);
         return r;
 }
 
 int main(void) {
-        int status = EXIT_SUCCESS;
+        LoaderInput small = {
+                .image_size = CGP_SMALL_IMAGE_SIZE,
+                .table_size = CGP_SMALL_TABLE_SIZE,
+                .tables_fd = -EBADF,
+        };
+        LoaderInput large;
+        int r, status = EXIT_SUCCESS;
 
+        r = loader_features(&small.features);
+        if (r < 0) {
+                printf("features failed: %s\n", strerror(-r));
+                return EXIT_FAILURE;
+        }
+        printf("# bpf_set_retval: %s, network namespace in packet hooks: %s\n",
+                small.features.retval ? "yes" : "no", small.features.skb_netns ? "yes" : "no");
+        large = small;
+        large.image_size = LARGE_IMAGE_SIZE;
+        large.table_size = LARGE_TABLE_SIZE;
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
-                if (load_hook("enforce", CGP_MODE_ENFORCE, hook) < 0)
+                if (load_hook("small", &small, hook) < 0)
                         status = EXIT_FAILURE;
-                if (load_hook("audit", CGP_MODE_AUDIT, hook) < 0)
+                if (load_hook("large", &large, hook) < 0)
                         status = EXIT_FAILURE;
         }
+        if (load_iterators() < 0)
+                status = EXIT_FAILURE;
         return status;
 }
