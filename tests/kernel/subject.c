@@ -77,7 +77,7 @@ Kernel *test_kernel(Sandbox *sandbox) {
         return kernel;
 }
 
-static KernelProgs *load(Subject *s, const TestPolicy *policy) {
+KernelProgs *subject_load(Subject *s, const TestPolicy *policy) {
         _cleanup_(policy_image_freep) PolicyImage *image = NULL;
         KernelFailure failure = {};
         KernelProgs *progs = NULL;
@@ -93,6 +93,11 @@ static KernelProgs *load(Subject *s, const TestPolicy *policy) {
 
 Subject *subject_attach(Sandbox *sandbox, Kernel *kernel, const char *name, uint32_t number,
         const TestPolicy *policy) {
+        return subject_attach_hooks(sandbox, kernel, name, number, policy, ~0U);
+}
+
+Subject *subject_attach_hooks(Sandbox *sandbox, Kernel *kernel, const char *name, uint32_t number,
+        const TestPolicy *policy, unsigned hooks) {
         Subject *s = calloc(1, sizeof(*s));
 
         assert_non_null(s);
@@ -101,17 +106,19 @@ Subject *subject_attach(Sandbox *sandbox, Kernel *kernel, const char *name, uint
         s->number = number;
         (void)snprintf(s->name, sizeof(s->name), "%s", name);
         s->cgroup_fd = sandbox_cgroup(sandbox, name, &s->cgroup_id);
-        s->progs = load(s, policy);
+        s->progs = subject_load(s, policy);
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
-                assert_int_equal(kernel->ops->link_create(kernel, s->progs, hook, s->cgroup_fd,
-                                         number, s->cgroup_id, &s->links[hook]),
-                        0);
+                if (hooks & 1U << hook)
+                        assert_int_equal(
+                                kernel->ops->link_create(kernel, s->progs, hook, s->cgroup_fd,
+                                        number, s->cgroup_id, &s->links[hook]),
+                                0);
         subject_clear(s);
         return s;
 }
 
 void subject_publish(Subject *s, const TestPolicy *policy) {
-        KernelProgs *progs = load(s, policy);
+        KernelProgs *progs = subject_load(s, policy);
 
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
                 assert_int_equal(
@@ -123,7 +130,9 @@ void subject_publish(Subject *s, const TestPolicy *policy) {
 void subject_detach(Subject *s) {
         sandbox_leave(s->sandbox);
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
-                assert_int_equal(s->kernel->ops->link_destroy(s->kernel, s->links[hook]), 0);
+                if (s->links[hook])
+                        assert_int_equal(
+                                s->kernel->ops->link_destroy(s->kernel, s->links[hook]), 0);
         s->kernel->ops->progs_free(s->progs);
         (void)close_keep_errno(s->cgroup_fd);
         sandbox_remove_cgroup(s->sandbox, s->name);

@@ -46,6 +46,10 @@ PolicyImage *test_image(const TestPolicy *policy, uint32_t subject, uint64_t gen
 Kernel *test_kernel(Sandbox *sandbox);
 Subject *subject_attach(Sandbox *sandbox, Kernel *kernel, const char *name, uint32_t number,
         const TestPolicy *policy);
+/* As subject_attach(), of some hooks only: a bit each. Not for subject_publish(). */
+Subject *subject_attach_hooks(Sandbox *sandbox, Kernel *kernel, const char *name, uint32_t number,
+        const TestPolicy *policy, unsigned hooks);
+KernelProgs *subject_load(Subject *s, const TestPolicy *policy);
 void subject_publish(Subject *s, const TestPolicy *policy);
 void subject_detach(Subject *s); /* also frees it, removes the cgroup, and leaves it if need be */
 
