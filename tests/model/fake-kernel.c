@@ -39,8 +39,8 @@ const char *fake_op_to_string(FakeOp op) {
         static const char *const names[_FAKE_OP_MAX] = { "progs_load", "link_create", "link_update",
                 "link_query", "link_destroy", "links_find", "record_write", "record_read",
                 "record_delete", "counter_read", "counter_clear", "stat_read", "flows_count",
-                "denials_each", "flushed_read", "flushed_write", "dry_run", "progs_free",
-                "link_free" };
+                "denials_each", "flushed_read", "flushed_write", "dry_run", "set_load", "set_drop",
+                "sets_each", "interfaces_write", "sockets_each", "progs_free", "link_free" };
 
         return op < _FAKE_OP_MAX ? names[op] : "any";
 }
@@ -133,6 +133,7 @@ PolicyImage fake_set_image(const FakeKernel *fake, const FakeSet *set) {
         assert(set);
         return (PolicyImage){
                 .config = set->config,
+                .verdicts = (struct cgp_verdict *)(uintptr_t)(fake->heap + set->verdicts),
                 .tables = (uint8_t *)(uintptr_t)(fake->heap + set->tables),
                 .hash = set->hash,
         };
@@ -155,6 +156,15 @@ static void collect_sets(FakeKernel *fake) {
         }
 }
 
+/* The caller knows that there is room. */
+static size_t heap_put(FakeKernel *fake, const void *data, size_t size) {
+        size_t offset = fake->heap_used;
+
+        memcpy(fake->heap + offset, data, size);
+        fake->heap_used += (size + 7U) & ~(size_t)7U;
+        return offset;
+}
+
 static int fake_progs_load(
         Kernel *k, const PolicyImage *image, KernelFailure *reterr, KernelProgs **ret) {
         FakeKernel *fake = fake_of(k);
@@ -171,7 +181,10 @@ static int fake_progs_load(
         for (unsigned i = 0; i < FAKE_SETS_MAX && !set; i++)
                 if (!fake->sets[i].used)
                         set = &fake->sets[i];
-        if (!set || image->config.table_size > FAKE_HEAP_SIZE - fake->heap_used)
+        if (!set ||
+                image->config.table_size + 16 +
+                                image->config.n_verdicts * sizeof(*image->verdicts) >
+                        FAKE_HEAP_SIZE - fake->heap_used)
                 return -ENOMEM;
         progs = malloc(sizeof(*progs));
         if (!progs)
@@ -181,11 +194,11 @@ static int fake_progs_load(
                 .n_handles = 1,
                 .first_id = fake->next_prog_id,
                 .config = image->config,
-                .tables = fake->heap_used,
+                .tables = heap_put(fake, image->tables, image->config.table_size),
+                .verdicts = heap_put(
+                        fake, image->verdicts, image->config.n_verdicts * sizeof(*image->verdicts)),
                 .hash = image->hash,
         };
-        memcpy(fake->heap + set->tables, image->tables, image->config.table_size);
-        fake->heap_used += (image->config.table_size + 7U) & ~7U;
         fake->next_prog_id += CGP_N_HOOKS;
         *progs = (KernelProgs){ .fake = fake, .set = (unsigned)(set - fake->sets) };
         *ret = progs;
@@ -560,14 +573,128 @@ static int fake_dry_run(Kernel *k, KernelLink *link, KernelDryRun *run) {
                         .remote_port = out ? view.destination_port : view.source_port,
                         .local_port = out ? view.source_port : view.destination_port,
                         .local_is_multicast = !out && packet_address_is_multicast(view.destination),
+                        .local_is_broadcast = !out && run->broadcast,
                 };
                 memcpy(flow.remote, out ? view.destination : view.source, sizeof(flow.remote));
-                verdict = fake_judge(&image, &flow);
+                verdict = fake_judge(
+                        fake, &image, l->hook, &flow, run->host_netns ? run->ifindex : 0);
         }
         run->rule = verdict.rule;
         run->action = verdict.action;
         run->passes = fake_mode_passes(&image, &verdict);
         return fake_end(fake, 0);
+}
+
+/* -- Lists, interfaces, sockets ------------------------------------------------------------------------ */
+
+static int fake_set_load(Kernel *k, const PolicySet *set, uint32_t *ret_slot) {
+        FakeKernel *fake = fake_of(k);
+        size_t size = set->n_pages * CGP_SET_PAGE_SIZE;
+        FakeLists *free_slot = NULL;
+        int r;
+
+        r = fake_begin(fake, FAKE_SET_LOAD);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < CGP_MAX_SET_SLOTS; i++) {
+                if (fake->lists[i].used && fake->lists[i].hash == set->hash) {
+                        *ret_slot = i;
+                        return fake_end(fake, 0);
+                }
+                if (!fake->lists[i].used && !free_slot)
+                        free_slot = &fake->lists[i];
+        }
+        if (!free_slot)
+                return -ENOSPC;
+        if (size + 8 > FAKE_HEAP_SIZE - fake->heap_used)
+                return -ENOMEM;
+        *free_slot = (FakeLists){
+                .used = true,
+                .hash = set->hash,
+                .pages = heap_put(fake, set->pages, size),
+                .n_pages = set->n_pages,
+        };
+        *ret_slot = (uint32_t)(free_slot - fake->lists);
+        return fake_end(fake, 0);
+}
+
+/* Whoever names the slot now is blind: nobody may. */
+static int fake_set_drop(Kernel *k, uint32_t slot) {
+        FakeKernel *fake = fake_of(k);
+        int r;
+
+        r = fake_begin(fake, FAKE_SET_DROP);
+        if (r < 0)
+                return r;
+        if (slot >= CGP_MAX_SET_SLOTS)
+                return -EINVAL;
+        for (unsigned i = 0; i < FAKE_LINKS_MAX; i++) {
+                const FakeSet *set;
+
+                if (!fake->links[i].used)
+                        continue;
+                set = fake_find_set(fake, fake->links[i].prog_id);
+                if ((set->config.features & CGP_FEATURE_SETS) && set->config.set_slot == slot)
+                        fake_violate(fake,
+                                "set_drop of slot %u, which hook %u of cgroup %llu names", slot,
+                                fake->links[i].hook, (unsigned long long)fake->links[i].cgroup_id);
+        }
+        fake->lists[slot] = (FakeLists){ 0 };
+        return fake_end(fake, 0);
+}
+
+static int fake_sets_each(
+        Kernel *k, int (*callback)(void *userdata, uint32_t slot, uint64_t hash), void *userdata) {
+        FakeKernel *fake = fake_of(k);
+        int r;
+
+        r = fake_begin(fake, FAKE_SETS_EACH);
+        for (unsigned i = 0; r >= 0 && i < CGP_MAX_SET_SLOTS; i++)
+                if (fake->lists[i].used)
+                        r = callback(userdata, i, fake->lists[i].hash);
+        return r < 0 ? r : fake_end(fake, 0);
+}
+
+/* One entry at a time, as a map is written: at every moment what passes must be what may. */
+static int fake_interfaces_write(Kernel *k, const KernelInterface *interfaces, size_t n) {
+        FakeKernel *fake = fake_of(k);
+        int r;
+
+        r = fake_begin(fake, FAKE_INTERFACES_WRITE);
+        if (r < 0)
+                return r;
+        if (n > FAKE_INTERFACES_MAX)
+                return -E2BIG;
+        for (size_t i = 0; i < n; i++) {
+                size_t k_entry = 0;
+
+                while (k_entry < fake->n_interfaces &&
+                        fake->interfaces[k_entry].ifindex != interfaces[i].ifindex)
+                        k_entry++;
+                if (k_entry == FAKE_INTERFACES_MAX)
+                        return -E2BIG;
+                fake->interfaces[k_entry] = interfaces[i];
+                fake->n_interfaces = MAX(fake->n_interfaces, k_entry + 1);
+                fake_check(fake, FAKE_INTERFACES_WRITE, CGP_N_HOOKS);
+        }
+        memcpy(fake->interfaces, interfaces, n * sizeof(*interfaces));
+        fake->n_interfaces = n;
+        return fake_changed(fake, FAKE_INTERFACES_WRITE, CGP_N_HOOKS);
+}
+
+static int fake_sockets_each(
+        Kernel *k, int cgroup_fd, KernelSocketCallback callback, void *userdata) {
+        FakeKernel *fake = fake_of(k);
+        struct stat st;
+        int r;
+
+        r = fake_begin(fake, FAKE_SOCKETS_EACH);
+        if (r >= 0 && fstat(cgroup_fd, &st) < 0)
+                r = -errno;
+        for (unsigned i = 0; r >= 0 && i < FAKE_SOCKETS_MAX; i++)
+                if (fake->sockets[i].cgroup_id == st.st_ino)
+                        r = callback(userdata, &fake->sockets[i]);
+        return r < 0 ? r : fake_end(fake, 0);
 }
 
 static const KernelOps fake_ops = {
@@ -590,6 +717,11 @@ static const KernelOps fake_ops = {
         .denials_each = fake_denials_each,
         .flushed_read = fake_flushed_read,
         .flushed_write = fake_flushed_write,
+        .set_load = fake_set_load,
+        .set_drop = fake_set_drop,
+        .sets_each = fake_sets_each,
+        .interfaces_write = fake_interfaces_write,
+        .sockets_each = fake_sockets_each,
         .dry_run = fake_dry_run,
 };
 
@@ -721,13 +853,43 @@ void fake_kernel_tamper(FakeKernel *fake, uint64_t cgroup_id, unsigned hook) {
         set = fake_find_set(fake, link->prog_id);
         for (unsigned i = 0; i < set->config.n_verdicts; i++) {
                 struct cgp_verdict verdict;
-                uint8_t *p = fake->heap + set->tables + i * sizeof(verdict);
+                uint8_t *p = fake->heap + set->verdicts + i * sizeof(verdict);
 
                 memcpy(&verdict, p, sizeof(verdict));
                 verdict.action =
                         verdict.action == CGP_ACTION_ALLOW ? CGP_ACTION_DENY : CGP_ACTION_ALLOW;
                 memcpy(p, &verdict, sizeof(verdict));
         }
+}
+
+unsigned fake_kernel_n_lists(const FakeKernel *fake) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < CGP_MAX_SET_SLOTS; i++)
+                n += fake->lists[i].used;
+        return n;
+}
+
+uint64_t fake_kernel_lists_hash(const FakeKernel *fake, uint32_t slot) {
+        return slot < CGP_MAX_SET_SLOTS && fake->lists[slot].used ? fake->lists[slot].hash : 0;
+}
+
+int fake_kernel_interface_id(const FakeKernel *fake, uint32_t ifindex, uint32_t version) {
+        for (size_t i = 0; i < fake->n_interfaces; i++)
+                for (unsigned k = 0; k < 2; k++)
+                        if (fake->interfaces[i].ifindex == ifindex &&
+                                fake->interfaces[i].interface.version[k] == version)
+                                return (int)fake->interfaces[i].interface.id[k];
+        return -1;
+}
+
+void fake_kernel_add_socket(FakeKernel *fake, const KernelSocket *socket) {
+        for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++)
+                if (fake->sockets[i].cgroup_id == 0) {
+                        fake->sockets[i] = *socket;
+                        return;
+                }
+        assert(!"no room for a socket");
 }
 
 void fake_kernel_set_strangers(FakeKernel *fake, unsigned n) {

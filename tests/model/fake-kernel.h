@@ -34,6 +34,11 @@ typedef enum FakeOp {
         FAKE_FLUSHED_READ,
         FAKE_FLUSHED_WRITE,
         FAKE_DRY_RUN,
+        FAKE_SET_LOAD,
+        FAKE_SET_DROP,
+        FAKE_SETS_EACH,
+        FAKE_INTERFACES_WRITE,
+        FAKE_SOCKETS_EACH,
         FAKE_PROGS_FREE, /* these two cannot fail */
         FAKE_LINK_FREE,
         _FAKE_OP_MAX,
@@ -84,7 +89,12 @@ typedef struct FakeProbe {
         PolicyFlow flow;
         unsigned
                 hooks; /* 1 << CGP_HOOK_*: those that see the first packet, or the call before it */
+        uint32_t ifindex; /* of the packet; 0: in another network namespace than the host's */
 } FakeProbe;
+
+/* Interfaces of the host that probes go by. */
+#define FAKE_ETH0 2
+#define FAKE_WG0  3
 
 #define FAKE_PROBES_MAX 64
 extern const FakeProbe fake_probes[];
@@ -124,6 +134,16 @@ void fake_kernel_linger(FakeKernel *fake, uint64_t cgroup_id);
 /* Somebody removes a hook's pin and detaches it; turns a byte of the tables that a hook carries. */
 void fake_kernel_tear_off(FakeKernel *fake, uint64_t cgroup_id, unsigned hook);
 void fake_kernel_tamper(FakeKernel *fake, uint64_t cgroup_id, unsigned hook);
+
+/* Set maps that are loaded now; the hash of the one in a slot, 0: none. */
+unsigned fake_kernel_n_lists(const FakeKernel *fake);
+uint64_t fake_kernel_lists_hash(const FakeKernel *fake, uint32_t slot);
+
+/* What the programs take this interface for under a numbering; -1: they do not know it. */
+int fake_kernel_interface_id(const FakeKernel *fake, uint32_t ifindex, uint32_t version);
+
+/* A socket that sockets_each() tells of, if its cgroup is asked for. */
+void fake_kernel_add_socket(FakeKernel *fake, const KernelSocket *socket);
 
 /* Pins that are not ours: how many links_find() reports as skipped. */
 void fake_kernel_set_strangers(FakeKernel *fake, unsigned n);

@@ -3,13 +3,16 @@
 #pragma once
 
 #include "fake-kernel.h"
+#include "util/cleanup.h"
 
-#define FAKE_SETS_MAX    1024
-#define FAKE_LINKS_MAX   1024
-#define FAKE_RECORDS_MAX 256
-#define FAKE_DENIALS_MAX 64
-#define FAKE_WATCHES_MAX 8
-#define FAKE_HEAP_SIZE   (512UL << 20)
+#define FAKE_SETS_MAX       1024
+#define FAKE_LINKS_MAX      1024
+#define FAKE_RECORDS_MAX    256
+#define FAKE_DENIALS_MAX    64
+#define FAKE_WATCHES_MAX    8
+#define FAKE_INTERFACES_MAX 64
+#define FAKE_SOCKETS_MAX    16
+#define FAKE_HEAP_SIZE      (512UL << 20)
 
 /* What progs_load made: one program for each hook, numbered from first_id. */
 typedef struct FakeSet {
@@ -18,8 +21,17 @@ typedef struct FakeSet {
         uint32_t first_id;
         struct cgp_config config;
         size_t tables; /* offset in the heap */
+        size_t verdicts;
         uint64_t hash;
 } FakeSet;
+
+/* A set map: all named lists. */
+typedef struct FakeLists {
+        bool used;
+        uint64_t hash;
+        size_t pages; /* offset in the heap */
+        size_t n_pages;
+} FakeLists;
 
 typedef struct FakeLink {
         bool used;
@@ -54,6 +66,10 @@ struct FakeKernel {
         FakeDenial denials[FAKE_DENIALS_MAX];
         uint64_t stats[CGP_N_STATS];
         struct cgp_counter counters[CGP_MAX_COUNTERS];
+        FakeLists lists[CGP_MAX_SET_SLOTS];
+        KernelInterface interfaces[FAKE_INTERFACES_MAX];
+        size_t n_interfaces;
+        KernelSocket sockets[FAKE_SOCKETS_MAX]; /* cgroup_id 0: free */
         unsigned n_strangers;
         unsigned n_link_handles;
 
@@ -84,9 +100,15 @@ PolicyImage fake_set_image(const FakeKernel *fake, const FakeSet *set);
 /* Itself or a socket that was made in it. */
 bool fake_cgroup_is_there(const FakeKernel *fake, uint64_t cgroup_id);
 
-/* As the programs judge a conversation that opens now. */
-struct cgp_verdict fake_judge(const PolicyImage *image, const PolicyFlow *flow);
+/* As the programs of a hook judge a conversation that opens now; ifindex 0: in another network namespace. */
+struct cgp_verdict fake_judge(const FakeKernel *fake, const PolicyImage *image, unsigned hook,
+        const PolicyFlow *flow, uint32_t ifindex);
+/* Does the map in this slot hold what the image wants? */
+bool fake_has_lists(const FakeKernel *fake, const PolicyImage *image);
 bool fake_mode_passes(const PolicyImage *image, const struct cgp_verdict *verdict);
 
-/* Judges all probes of what is watched. */
+/* Judges all probes of what is watched. hook: CGP_N_HOOKS if it is about none. */
 void fake_check(FakeKernel *fake, FakeOp op, unsigned hook);
+
+/* The first moment of all that was wrong. */
+void fake_violate(FakeKernel *fake, const char *format, ...) _printf_(2, 3);

@@ -143,7 +143,7 @@ static void test_full(void **state) {
 }
 
 static void remount(World *w, unsigned long flags) {
-        assert_int_equal(mount(NULL, w->dir, NULL, MS_REMOUNT | flags, "size=1m"), 0);
+        assert_int_equal(mount("none", w->dir, NULL, MS_REMOUNT | flags, "size=1m"), 0);
 }
 
 static void test_read_only(void **state) {

@@ -119,12 +119,24 @@ static char *complain(const char *format, ...) {
         return text;
 }
 
+static PolicyPlace probe_place(World *w, Unit *u, uint32_t ifindex) {
+        PolicyPlace place = { 0 };
+
+        place.elsewhere = ifindex == 0 || u->policy->host->host.netns == 0 ||
+                !host_find_ifindex(
+                        manager_net(w->manager), u->policy->host, ifindex, &place.interface);
+        return place;
+}
+
 static char *audit_passes(World *w, Unit *u) {
         uint64_t passes = fake_kernel_passes(w->fake, u->state->cgroup_id);
 
         for (unsigned i = 0; i < fake_n_probes; i++) {
-                PolicyJudgement j = policy_eval_flow(&u->policy->stack, &fake_probes[i].flow);
+                PolicyFlow flow = fake_probes[i].flow;
+                PolicyJudgement j;
 
+                flow.place = probe_place(w, u, fake_probes[i].ifindex);
+                j = policy_eval_flow(&u->policy->stack, &u->policy->host->host, &flow);
                 if (j.passes != ((passes >> i) & 1))
                         return complain("%s: by its rules %s %s, by its hooks not", u->name,
                                 fake_probes[i].name, j.passes ? "passes" : "is refused");

@@ -44,7 +44,7 @@ static int skipped(const char *why, int error) {
 static int enter(void) {
         if (unshare(CLONE_NEWNS) < 0)
                 return skipped("unshare", errno);
-        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return skipped("private mounts", errno);
         pool_killed = mmap(
                 NULL, WORLD_PROCESSES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -286,6 +286,7 @@ int world_start(World *w) {
                 .cgroup = w->cgroup,
                 .services = &services_host,
                 .capabilities = &capabilities,
+                .net = w->net,
         };
         int r;
 

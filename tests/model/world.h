@@ -22,7 +22,8 @@ typedef struct World {
         FakeKernel *fake;
         Kernel *kernel;
         sd_event *event;
-        Manager *manager; /* NULL: none runs */
+        const NetState *net; /* what there is to know of the network, or NULL; borrowed */
+        Manager *manager;    /* NULL: none runs */
 } World;
 
 /* Runs the tests in a child that has a tmpfs of its own; removes its cgroups whatever becomes of it.
