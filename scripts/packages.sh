@@ -7,7 +7,7 @@ packages_build=(gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang 
         libelf-dev zlib1g-dev libsystemd-dev libjson-c-dev libnl-3-dev libcmocka-dev)
 # What the quick start runs beside nginx, which packages_unpack_nginx gets.
 packages_run=(curl iproute2 python3 netbase util-linux libssl3 libpcre2-8-0)
-packages_tests=(systemd dbus-daemon clang-format shellcheck binutils)
+packages_tests=(systemd dbus-daemon clang-format shellcheck binutils python3-jsonschema)
 # What bench/run compares with and loads servers by.
 packages_bench=(nftables wrk)
 packages_vm=(qemu-system-x86 busybox-static cpio zstd)
