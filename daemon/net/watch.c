@@ -231,9 +231,11 @@ static int net_watch_update(NetWatch *watch, bool *ret_heard) {
         return 1;
 }
 
-/* Leaves what arrives unheard for a while. */
+/* Leaves what arrives unheard for a while. From now on, and not from the loop's idea of now: reading took its time. */
 static void net_watch_hold(NetWatch *watch, uint64_t usec) {
-        if (sd_event_source_set_time_relative(watch->timer_source, usec) >= 0 &&
+        uint64_t end = time_now_usec(CLOCK_MONOTONIC) + usec;
+
+        if (sd_event_source_set_time(watch->timer_source, end) >= 0 &&
                 sd_event_source_set_enabled(watch->timer_source, SD_EVENT_ONESHOT) >= 0)
                 (void)sd_event_source_set_enabled(watch->io_source, SD_EVENT_OFF);
 }
@@ -276,7 +278,7 @@ static int net_watch_listen(NetWatch *watch, sd_event *event) {
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(watch->io_source, "net-notices");
-        r = sd_event_add_time_relative(
+        r = sd_event_add_time(
                 event, &watch->timer_source, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, watch);
         if (r < 0)
                 return r;
