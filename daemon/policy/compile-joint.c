@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The common refinement of two grids: only pairs of rows and of columns that occur together under some key
- * are looked at, so that two policies that differ in one rule cost about as much as one.
+ * The common refinement of two grids: only pairs of rows, of classes and of layers that occur together are
+ * looked at, and pairs of lines only once, so that two policies that differ in one rule cost about as much as
+ * one.
  */
 #include "policy/compile-joint.h"
 
@@ -9,21 +10,79 @@
 
 #include "util/macro.h"
 
-unsigned verdict_strictness(const struct cgp_verdict *verdict, PolicyMode mode) {
-        if (mode == POLICY_MODE_AUDIT || mode == POLICY_MODE_OFF ||
-                verdict->action == CGP_ACTION_ALLOW)
+unsigned action_strictness(unsigned action, PolicyMode mode) {
+        if (mode == POLICY_MODE_AUDIT || mode == POLICY_MODE_OFF || action == CGP_ACTION_ALLOW)
                 return STRICTNESS_PASS;
-        return verdict->action == CGP_ACTION_NEVER ? STRICTNESS_NEVER : STRICTNESS_DENY;
+        return action == CGP_ACTION_NEVER ? STRICTNESS_NEVER : STRICTNESS_DENY;
 }
 
-unsigned verdict_difference(const struct cgp_verdict *from, PolicyMode from_mode,
-        const struct cgp_verdict *to, PolicyMode to_mode) {
-        unsigned from_strictness = verdict_strictness(from, from_mode);
-        unsigned to_strictness = verdict_strictness(to, to_mode);
+unsigned strictness_action(unsigned strictness) {
+        static const uint8_t actions[_STRICTNESS_MAX] = {
+                [STRICTNESS_PASS] = CGP_ACTION_ALLOW,
+                [STRICTNESS_DENY] = CGP_ACTION_DENY,
+                [STRICTNESS_NEVER] = CGP_ACTION_NEVER,
+        };
 
-        if (from_strictness == to_strictness)
+        assert(strictness < _STRICTNESS_MAX);
+        return actions[strictness];
+}
+
+unsigned action_difference(unsigned from, PolicyMode from_mode, unsigned to, PolicyMode to_mode) {
+        unsigned a = action_strictness(from, from_mode), b = action_strictness(to, to_mode);
+
+        if (a == b)
                 return 0;
-        return to_strictness < from_strictness ? DIFFERENCE_LOOSER : DIFFERENCE_TIGHTER;
+        return b < a ? DIFFERENCE_LOOSER : DIFFERENCE_TIGHTER;
+}
+
+static uint64_t strictest(void *userdata, uint64_t a, uint64_t b) {
+        return decision_action(b) > decision_action(a) ? b : a;
+}
+
+int grid_collapse(Grid *grid, GridSpace *space, bool sets, bool places,
+        PolicyCompileFailure *reterr_failure) {
+        _cleanup_(line_op_done) LineOp op = LINE_OP_INIT(strictest, NULL);
+        uint32_t n_classes = sets ? 1 : grid->n_classes, n_layers = places ? 1 : grid->n_layers;
+        _cleanup_free_ Line *lines = NULL;
+        int r;
+
+        if (n_classes == grid->n_classes && n_layers == grid->n_layers)
+                return 0;
+        lines = calloc((size_t)grid->n_rows * n_classes * n_layers, sizeof(*lines));
+        if (!lines)
+                return -ENOMEM;
+
+        for (uint32_t row = 0; row < grid->n_rows; row++)
+                for (uint32_t class = 0; class < grid->n_classes; class ++)
+                        for (uint32_t layer = 0; layer < grid->n_layers; layer++) {
+                                Line line = grid_lines(grid, row, class)[layer];
+                                bool first = (!sets || class == 0) && (!places || layer == 0);
+                                Line *to = lines +
+                                        ((size_t)row * n_classes + (sets ? 0 : class)) * n_layers +
+                                        (places ? 0 : layer);
+
+                                if (first) {
+                                        *to = line;
+                                        continue;
+                                }
+                                r = lines_apply(&space->lines, &op, *to, line, to);
+                                if (r < 0)
+                                        return lines_fail(r, reterr_failure);
+                        }
+
+        free(grid->lines);
+        grid->lines = TAKE_PTR(lines);
+        grid->n_classes = n_classes;
+        grid->n_layers = n_layers;
+        if (sets) {
+                free(TAKE_PTR(grid->set_classes));
+                grid->n_combinations = 0;
+        }
+        if (places) {
+                grid->n_places = 1;
+                grid->layers[0] = 0;
+        }
+        return 0;
 }
 
 static int axis_join(const GridAxis *from, const GridAxis *to, Intern *pairs, GridAxis *ret) {
@@ -33,14 +92,14 @@ static int axis_join(const GridAxis *from, const GridAxis *to, Intern *pairs, Gr
         for (;;) {
                 const GridBreak *a = &from->breaks[i], *b = &to->breaks[k];
                 bool more_a = i + 1 < from->n_breaks, more_b = k + 1 < to->n_breaks;
-                uint32_t class;
+                uint32_t row;
                 int order;
 
-                r = intern_add(pairs, (uint32_t[]){ a->class, b->class }, &class);
+                r = intern_add(pairs, (uint32_t[]){ a->row, b->row }, &row);
                 if (r < 0)
                         return r;
                 r = grid_axis_add(
-                        ret, grid_key_compare(a->start, b->start) > 0 ? a->start : b->start, class);
+                        ret, grid_key_compare(a->start, b->start) > 0 ? a->start : b->start, row);
                 if (r < 0)
                         return r;
 
@@ -55,152 +114,126 @@ static int axis_join(const GridAxis *from, const GridAxis *to, Intern *pairs, Gr
         }
 }
 
-void joint_done(Joint *joint) {
-        for (size_t i = 0; i < _GRID_AXIS_MAX; i++)
-                grid_axis_done(&joint->axes[i]);
-        intern_done(&joint->rows);
-        intern_done(&joint->columns);
+static uint32_t grid_class(const Grid *grid, size_t combination) {
+        return combination < grid->n_combinations ? grid->set_classes[combination] : 0;
 }
 
-int joint_init(Joint *joint, const Grid *from, const Grid *to) {
-        _cleanup_(joint_done) Joint j = {
-                .from = from,
-                .to = to,
-                .rows = INTERN_INIT(2 * sizeof(uint32_t)),
-                .columns = INTERN_INIT(2 * sizeof(uint32_t)),
-        };
+static int classes_join(const Grid *from, const Grid *to, Intern *pairs, Grid *ret) {
+        uint32_t class;
+        int r;
+
+        r = intern_add(pairs, (uint32_t[]){ 0, 0 }, &class);
+        if (r < 0)
+                return r;
+
+        ret->n_combinations = MAX(from->n_combinations, to->n_combinations);
+        if (ret->n_combinations > 0) {
+                ret->set_classes = calloc(ret->n_combinations, sizeof(*ret->set_classes));
+                if (!ret->set_classes)
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < ret->n_combinations; i++) {
+                r = intern_add(
+                        pairs, (uint32_t[]){ grid_class(from, i), grid_class(to, i) }, &class);
+                if (r < 0)
+                        return r;
+                ret->set_classes[i] = class;
+        }
+        ret->n_classes = pairs->n_blobs;
+        return 0;
+}
+
+static uint32_t grid_layer(const Grid *grid, uint32_t place) {
+        return grid->n_places == 1 ? 0 : grid->layers[place];
+}
+
+static int layers_join(const Grid *from, const Grid *to, Intern *pairs, Grid *ret) {
+        int r;
+
+        ret->n_places = MAX(from->n_places, to->n_places);
+        for (uint32_t place = 0; place < ret->n_places; place++) {
+                uint32_t layer;
+
+                r = intern_add(pairs,
+                        (uint32_t[]){ grid_layer(from, place), grid_layer(to, place) }, &layer);
+                if (r < 0)
+                        return r;
+                ret->layers[place] = layer;
+        }
+        ret->n_layers = pairs->n_blobs;
+        return 0;
+}
+
+static int lines_join(const Grid *from, const Grid *to, GridSpace *space, LineOp *op,
+        const Intern pairs[3], Grid *ret) {
+        int r;
+
+        for (uint32_t row = 0; row < ret->n_rows; row++) {
+                const uint32_t *rows = intern_get(&pairs[0], row);
+
+                for (uint32_t class = 0; class < ret->n_classes; class ++) {
+                        const uint32_t *classes = intern_get(&pairs[1], class);
+                        const Line *a = grid_lines(from, rows[0], classes[0]);
+                        const Line *b = grid_lines(to, rows[1], classes[1]);
+                        Line *lines = grid_lines(ret, row, class);
+
+                        for (uint32_t l = 0; l < ret->n_layers; l++) {
+                                const uint32_t *layers = intern_get(&pairs[2], l);
+
+                                r = lines_apply(
+                                        &space->lines, op, a[layers[0]], b[layers[1]], &lines[l]);
+                                if (r < 0)
+                                        return r;
+                        }
+                }
+        }
+        return 0;
+}
+
+static int join(const Grid *from, const Grid *to, GridSpace *space, LineOp *op, Intern pairs[3],
+        PolicyCompileFailure *reterr_failure, Grid *ret) {
+        size_t n;
         int r;
 
         for (unsigned a = 0; a < _GRID_AXIS_MAX; a++) {
-                r = axis_join(&from->axes[a], &to->axes[a],
-                        a == GRID_SERVICE ? &j.columns : &j.rows, &j.axes[a]);
+                r = axis_join(&from->axes[a], &to->axes[a], &pairs[0], &ret->axes[a]);
                 if (r < 0)
                         return r;
         }
+        ret->n_rows = pairs[0].n_blobs;
+        r = classes_join(from, to, &pairs[1], ret);
+        if (r < 0)
+                return r;
+        r = layers_join(from, to, &pairs[2], ret);
+        if (r < 0)
+                return r;
 
-        *joint = TAKE_GENERIC(j, Joint, (Joint){});
-        return 0;
-}
-
-static const uint16_t *grid_row(const Grid *grid, uint32_t row) {
-        return grid->cells + (size_t)row * grid->n_columns;
-}
-
-unsigned joint_difference(const Joint *joint, PolicyMode from_mode, PolicyMode to_mode) {
-        const uint32_t(*columns)[2] = intern_get(&joint->columns, 0);
-        unsigned difference = 0;
-
-        for (uint32_t i = 0; i < joint->rows.n_blobs; i++) {
-                const uint32_t *rows = intern_get(&joint->rows, i);
-                const uint16_t *from = grid_row(joint->from, rows[0]);
-                const uint16_t *to = grid_row(joint->to, rows[1]);
-
-                for (uint32_t c = 0; c < joint->columns.n_blobs; c++)
-                        difference |= verdict_difference(
-                                &joint->from->verdicts[from[columns[c][0]]], from_mode,
-                                &joint->to->verdicts[to[columns[c][1]]], to_mode);
-        }
-        return difference;
-}
-
-/* The verdicts of an intersected grid: those of `to` once for each strictness, then those of `from` that
- * refuse on their own. */
-static size_t joint_verdict_index(const Joint *joint, size_t from, unsigned from_strictness,
-        size_t to, unsigned to_strictness) {
-        if (from_strictness != STRICTNESS_PASS && to_strictness == STRICTNESS_PASS)
-                return _STRICTNESS_MAX * joint->to->n_verdicts + from;
-        return MAX(from_strictness, to_strictness) * joint->to->n_verdicts + to;
-}
-
-static const uint8_t strictness_action[_STRICTNESS_MAX] = {
-        [STRICTNESS_PASS] = CGP_ACTION_ALLOW,
-        [STRICTNESS_DENY] = CGP_ACTION_DENY,
-        [STRICTNESS_NEVER] = CGP_ACTION_NEVER,
-};
-
-static int joint_fill_verdicts(const Joint *joint, PolicyMode from_mode, Grid *grid) {
-        size_t n_from = joint->from->n_verdicts, n_to = joint->to->n_verdicts;
-
-        grid->n_verdicts = _STRICTNESS_MAX * n_to + n_from;
-        grid->verdicts = calloc(grid->n_verdicts, sizeof(*grid->verdicts));
-        if (!grid->verdicts)
+        n = (size_t)ret->n_rows * ret->n_classes * ret->n_layers;
+        if (n > GRID_LINES_MAX)
+                return compile_fail(reterr_failure, "cells", n, GRID_LINES_MAX);
+        ret->lines = calloc(n, sizeof(*ret->lines));
+        if (!ret->lines)
                 return -ENOMEM;
-
-        for (size_t s = 0; s < _STRICTNESS_MAX; s++)
-                for (size_t i = 0; i < n_to; i++) {
-                        grid->verdicts[s * n_to + i] = joint->to->verdicts[i];
-                        grid->verdicts[s * n_to + i].action = strictness_action[s];
-                }
-        for (size_t i = 0; i < n_from; i++) {
-                const struct cgp_verdict *verdict = &joint->from->verdicts[i];
-
-                grid->verdicts[_STRICTNESS_MAX * n_to + i] = *verdict;
-                grid->verdicts[_STRICTNESS_MAX * n_to + i].action =
-                        strictness_action[verdict_strictness(verdict, from_mode)];
-        }
-        return 0;
+        r = lines_join(from, to, space, op, pairs, ret);
+        return lines_fail(r, reterr_failure);
 }
 
-/* A cell is 16 bits wide. */
-static_assert(_STRICTNESS_MAX * (CGP_MAX_RULES + 1) + CGP_MAX_RULES + 1 <= UINT16_MAX,
-        "the verdicts of an intersection fit a cell");
-
-static int joint_fill_cells(const Joint *joint, PolicyMode from_mode, PolicyMode to_mode,
-        PolicyCompileFailure *reterr_failure, Grid *grid) {
-        const uint32_t(*columns)[2] = intern_get(&joint->columns, 0);
-        size_t n_cells = joint->rows.n_blobs * joint->columns.n_blobs;
-        uint16_t *cell;
-
-        if (n_cells > GRID_CELLS_MAX)
-                return grid_fail(reterr_failure, "cells", n_cells, GRID_CELLS_MAX);
-
-        grid->n_rows = joint->rows.n_blobs;
-        grid->n_columns = joint->columns.n_blobs;
-        grid->cells = cell = calloc(n_cells, sizeof(*grid->cells));
-        if (!grid->cells)
-                return -ENOMEM;
-
-        for (uint32_t i = 0; i < grid->n_rows; i++) {
-                const uint32_t *rows = intern_get(&joint->rows, i);
-                const uint16_t *from = grid_row(joint->from, rows[0]);
-                const uint16_t *to = grid_row(joint->to, rows[1]);
-
-                for (uint32_t c = 0; c < grid->n_columns; c++) {
-                        uint16_t f = from[columns[c][0]], t = to[columns[c][1]];
-
-                        *cell++ = joint_verdict_index(joint, f,
-                                verdict_strictness(&joint->from->verdicts[f], from_mode), t,
-                                verdict_strictness(&joint->to->verdicts[t], to_mode));
-                }
-        }
-        return 0;
-}
-
-int joint_to_grid(Joint *joint, PolicyMode from_mode, PolicyMode to_mode,
+int grid_join(const Grid *from, const Grid *to, GridSpace *space, LineOp *op,
         PolicyCompileFailure *reterr_failure, Grid *ret) {
         _cleanup_(grid_done) Grid grid = {};
+        Intern pairs[3] = {
+                INTERN_INIT(2 * sizeof(uint32_t)),
+                INTERN_INIT(2 * sizeof(uint32_t)),
+                INTERN_INIT(2 * sizeof(uint32_t)),
+        };
         int r;
 
-        r = joint_fill_verdicts(joint, from_mode, &grid);
+        r = join(from, to, space, op, pairs, reterr_failure, &grid);
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++)
+                intern_done(&pairs[i]);
         if (r < 0)
                 return r;
-        r = joint_fill_cells(joint, from_mode, to_mode, reterr_failure, &grid);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < _GRID_AXIS_MAX; i++)
-                grid.axes[i] = TAKE_GENERIC(joint->axes[i], GridAxis, (GridAxis){});
 
         *ret = TAKE_GENERIC(grid, Grid, (Grid){});
         return 0;
-}
-
-struct cgp_verdict verdict_intersect(const struct cgp_verdict *from, PolicyMode from_mode,
-        const struct cgp_verdict *to, PolicyMode to_mode) {
-        unsigned from_strictness = verdict_strictness(from, from_mode);
-        unsigned to_strictness = verdict_strictness(to, to_mode);
-        bool only_from = from_strictness != STRICTNESS_PASS && to_strictness == STRICTNESS_PASS;
-        struct cgp_verdict verdict = only_from ? *from : *to;
-
-        verdict.action = strictness_action[MAX(from_strictness, to_strictness)];
-        return verdict;
 }

@@ -9,34 +9,13 @@
 
 #include "util/macro.h"
 
-#define N_PORTS     65536U
-#define N_PROTOCOLS 256U
-#define OTHER       N_PROTOCOLS /* the list of the protocols that no rule names */
-#define N_LISTS     (N_PROTOCOLS + 1)
-
-typedef struct PortList {
-        uint64_t *bounds; /* bit per port at which an interval starts; NULL: no such list */
-        uint16_t *starts; /* the same, as numbers */
-        uint32_t n_starts;
-        uint32_t first_column;
-} PortList;
-
-typedef struct PortLists {
-        PortList lists[N_LISTS];
-} PortLists;
-
-static void port_lists_done(PortLists *lists) {
-        for (size_t i = 0; i < N_LISTS; i++) {
-                free(lists->lists[i].bounds);
-                free(lists->lists[i].starts);
-        }
-}
+#define N_PORTS 65536U
 
 static bool service_has_all_ports(const PolicyService *service) {
         return service->port_min == 0 && service->port_max == UINT16_MAX;
 }
 
-static int port_list_open(PortList *list) {
+static int service_list_open(ServiceList *list) {
         if (list->bounds)
                 return 0;
 
@@ -47,7 +26,7 @@ static int port_list_open(PortList *list) {
         return 0;
 }
 
-static void port_list_cut(PortList *list, const PolicyService *service) {
+static void service_list_cut(ServiceList *list, const PolicyService *service) {
         uint32_t after = service->port_max + 1U;
 
         assert(service->port_min <= service->port_max);
@@ -60,7 +39,7 @@ static void port_list_cut(PortList *list, const PolicyService *service) {
 }
 
 /* Turns the bits into numbers. */
-static int port_list_close(PortList *list) {
+static int service_list_close(ServiceList *list) {
         uint32_t n = 0;
 
         for (size_t i = 0; i < N_PORTS / 64; i++)
@@ -75,7 +54,7 @@ static int port_list_close(PortList *list) {
         return 0;
 }
 
-static uint32_t port_list_column(const PortList *list, uint16_t port) {
+static uint32_t service_list_column(const ServiceList *list, uint16_t port) {
         uint32_t low = 0, high = list->n_starts;
 
         while (high - low > 1) {
@@ -89,23 +68,26 @@ static uint32_t port_list_column(const PortList *list, uint16_t port) {
         return list->first_column + low;
 }
 
-/* Makes the lists of the protocols that are named, then cuts them. */
-static int port_lists_fill(PortLists *lists, const PolicyStack *stack, unsigned direction) {
+static int columns_open(ServiceColumns *columns, const PolicyStack *stack, unsigned direction) {
         int r;
 
-        r = port_list_open(&lists->lists[OTHER]);
-        for (size_t i = 0; r >= 0 && i < stack->n_entries; i++) {
+        for (size_t i = 0; i < stack->n_entries; i++) {
                 const PolicyRule *rule = stack->entries[i].rule;
 
                 if (!(rule->directions & direction))
                         continue;
-                for (size_t k = 0; r >= 0 && k < rule->n_services; k++)
-                        if (rule->services[k].protocol != POLICY_PROTOCOL_ANY)
-                                r = port_list_open(&lists->lists[rule->services[k].protocol]);
+                for (size_t k = 0; k < rule->n_services; k++) {
+                        if (rule->services[k].protocol == POLICY_PROTOCOL_ANY)
+                                continue;
+                        r = service_list_open(&columns->lists[rule->services[k].protocol]);
+                        if (r < 0)
+                                return r;
+                }
         }
-        if (r < 0)
-                return r;
+        return 0;
+}
 
+static void columns_cut(ServiceColumns *columns, const PolicyStack *stack, unsigned direction) {
         for (size_t i = 0; i < stack->n_entries; i++) {
                 const PolicyRule *rule = stack->entries[i].rule;
 
@@ -117,137 +99,140 @@ static int port_lists_fill(PortLists *lists, const PolicyStack *stack, unsigned 
                         if (service_has_all_ports(service))
                                 continue;
                         if (service->protocol != POLICY_PROTOCOL_ANY)
-                                port_list_cut(&lists->lists[service->protocol], service);
+                                service_list_cut(&columns->lists[service->protocol], service);
                         else
-                                for (size_t l = 0; l < N_LISTS; l++)
-                                        port_list_cut(&lists->lists[l], service);
+                                for (size_t l = 0; l < SERVICE_LISTS; l++)
+                                        service_list_cut(&columns->lists[l], service);
                 }
         }
-
-        return 0;
 }
 
-static int columns_number(
-        ServiceColumns *columns, PortLists *lists, PolicyCompileFailure *reterr_failure) {
+void service_columns_done(ServiceColumns *columns) {
+        for (size_t i = 0; i < SERVICE_LISTS; i++) {
+                free(columns->lists[i].bounds);
+                free(columns->lists[i].starts);
+        }
+        *columns = (ServiceColumns){};
+}
+
+int service_columns_init(ServiceColumns *columns, const GridSource *sources, size_t n_sources,
+        unsigned direction, PolicyCompileFailure *reterr_failure) {
+        _cleanup_(service_columns_done) ServiceColumns c = {};
         int r;
 
-        for (size_t l = 0; l < N_LISTS; l++) {
-                PortList *list = &lists->lists[l];
+        r = service_list_open(&c.lists[SERVICE_OTHER]);
+        for (size_t i = 0; r >= 0 && i < n_sources; i++)
+                r = columns_open(&c, sources[i].stack, direction);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_sources; i++)
+                columns_cut(&c, sources[i].stack, direction);
 
-                if (!list->bounds)
+        for (size_t l = 0; l < SERVICE_LISTS; l++) {
+                if (!c.lists[l].bounds)
                         continue;
-                r = port_list_close(list);
+                r = service_list_close(&c.lists[l]);
                 if (r < 0)
                         return r;
-                list->first_column = columns->n_columns;
-                columns->n_columns += list->n_starts;
+                c.lists[l].first_column = c.n_columns;
+                c.n_columns += c.lists[l].n_starts;
         }
-        if (columns->n_columns > GRID_CELLS_MAX)
-                return grid_fail(reterr_failure, "cells", columns->n_columns, GRID_CELLS_MAX);
+        if (c.n_columns > COLUMNS_MAX)
+                return compile_fail(reterr_failure, "classes", c.n_columns, COLUMNS_MAX);
 
-        for (uint64_t protocol = 0; protocol < N_PROTOCOLS; protocol++) {
-                const PortList *list = &lists->lists[protocol];
-
-                if (!list->bounds)
-                        list = &lists->lists[OTHER];
-                for (uint32_t i = 0; i < list->n_starts; i++) {
-                        uint64_t key = protocol << 56 | (uint64_t)list->starts[i] << 40;
-
-                        r = grid_axis_add(
-                                &columns->axis, (GridKey){ .hi = key }, list->first_column + i);
-                        if (r < 0)
-                                return r;
-                }
-        }
+        *columns = TAKE_GENERIC(c, ServiceColumns, (ServiceColumns){});
         return 0;
 }
 
-/* Writes the spans of one service; returns their number, at most N_LISTS for any protocol with some ports,
- * else 1. Only counts if spans is NULL. */
-static size_t service_spans(const ServiceColumns *columns, const PortLists *lists,
-        const PolicyService *service, ServiceSpan *spans) {
+size_t service_columns_spans(const ServiceColumns *columns, const PolicyService *service,
+        ServiceSpan spans[SERVICE_LISTS]) {
         bool any = service->protocol == POLICY_PROTOCOL_ANY;
         uint32_t penalty = (uint32_t)(service->port_max - service->port_min) << 1 | any;
         size_t first = any ? 0 : service->protocol;
-        size_t last = any ? N_LISTS - 1 : first;
+        size_t last = any ? SERVICE_LISTS - 1 : first;
         size_t n = 0;
 
         if (any && service_has_all_ports(service)) {
-                if (spans)
-                        *spans = (ServiceSpan){ 0, columns->n_columns - 1, penalty };
+                spans[0] = (ServiceSpan){ 0, columns->n_columns - 1, penalty };
                 return 1;
         }
 
         for (size_t l = first; l <= last; l++) {
-                const PortList *list = &lists->lists[l];
+                const ServiceList *list = &columns->lists[l];
 
                 if (!list->bounds)
                         continue;
-                if (spans)
-                        spans[n] = (ServiceSpan){
-                                port_list_column(list, service->port_min),
-                                port_list_column(list, service->port_max),
-                                penalty,
-                        };
-                n++;
+                spans[n++] = (ServiceSpan){
+                        service_list_column(list, service->port_min),
+                        service_list_column(list, service->port_max),
+                        penalty,
+                };
         }
         return n;
 }
 
-static int columns_fill_spans(ServiceColumns *columns, const PortLists *lists,
-        const PolicyStack *stack, unsigned direction) {
-        size_t n = 0;
+typedef struct BreakWriter {
+        TrieBreak **breaks;
+        size_t *n_allocated;
+        size_t n_breaks;
+} BreakWriter;
 
-        for (int pass = 0; pass < 2; pass++) {
-                n = 0;
-                for (size_t i = 0; i < stack->n_entries; i++) {
-                        const PolicyRule *rule = stack->entries[i].rule;
+static int break_push(BreakWriter *w, uint64_t start, uint64_t value) {
+        int r;
 
-                        columns->first_spans[i] = n;
-                        if (!(rule->directions & direction))
-                                continue;
-                        for (size_t k = 0; k < rule->n_services; k++)
-                                n += service_spans(columns, lists, &rule->services[k],
-                                        pass == 0 ? NULL : columns->spans + n);
-                }
-                columns->first_spans[stack->n_entries] = n;
-
-                if (pass == 0) {
-                        columns->spans = calloc(n + 1, sizeof(*columns->spans));
-                        if (!columns->spans)
-                                return -ENOMEM;
-                }
-        }
+        if (w->n_breaks > 0 && (*w->breaks)[w->n_breaks - 1].value == value)
+                return 0;
+        r = compile_reserve(w->breaks, w->n_allocated, w->n_breaks + 1, sizeof(**w->breaks));
+        if (r < 0)
+                return r;
+        (*w->breaks)[w->n_breaks++] = (TrieBreak){ .start = start, .value = value };
         return 0;
 }
 
-void service_columns_done(ServiceColumns *columns) {
-        grid_axis_done(&columns->axis);
-        free(columns->spans);
-        free(columns->first_spans);
-        *columns = (ServiceColumns){};
-}
-
-int service_columns_init(ServiceColumns *columns, const PolicyStack *stack, unsigned direction,
-        PolicyCompileFailure *reterr_failure) {
-        _cleanup_(service_columns_done) ServiceColumns c = {};
-        _cleanup_(port_lists_done) PortLists lists = {};
+/* The runs that lie in the columns of a list, as ports of a protocol. at is the run that its first column
+ * belongs to. */
+static int break_push_list(BreakWriter *w, const ServiceList *list, uint64_t protocol,
+        const LineRun *runs, size_t n_runs, size_t at) {
+        uint32_t end = list->first_column + list->n_starts;
         int r;
 
-        c.first_spans = calloc(stack->n_entries + 1, sizeof(*c.first_spans));
-        if (!c.first_spans)
-                return -ENOMEM;
+        r = break_push(w, protocol << 56, runs[at].value);
+        while (r >= 0 && ++at < n_runs && runs[at].column < end)
+                r = break_push(w,
+                        protocol << 56 |
+                                (uint64_t)list->starts[runs[at].column - list->first_column] << 40,
+                        runs[at].value);
+        return r;
+}
 
-        r = port_lists_fill(&lists, stack, direction);
-        if (r < 0)
-                return r;
-        r = columns_number(&c, &lists, reterr_failure);
-        if (r < 0)
-                return r;
-        r = columns_fill_spans(&c, &lists, stack, direction);
-        if (r < 0)
-                return r;
+static size_t runs_seek(const LineRun *runs, size_t n_runs, size_t at, uint32_t column) {
+        while (at + 1 < n_runs && runs[at + 1].column <= column)
+                at++;
+        return at;
+}
 
-        *columns = TAKE_GENERIC(c, ServiceColumns, (ServiceColumns){});
+int service_columns_breaks(const ServiceColumns *columns, const LineRun *runs, size_t n_runs,
+        TrieBreak **breaks, size_t *n_allocated, size_t *ret_n_breaks) {
+        const ServiceList *other = &columns->lists[SERVICE_OTHER];
+        BreakWriter w = { .breaks = breaks, .n_allocated = n_allocated };
+        size_t at = 0, at_other = n_runs - 1;
+        int r;
+
+        while (at_other > 0 && runs[at_other].column > other->first_column)
+                at_other--;
+
+        for (uint64_t protocol = 0; protocol < SERVICE_PROTOCOLS; protocol++) {
+                const ServiceList *list = &columns->lists[protocol];
+
+                if (list->bounds) {
+                        at = runs_seek(runs, n_runs, at, list->first_column);
+                        r = break_push_list(&w, list, protocol, runs, n_runs, at);
+                } else {
+                        r = break_push_list(&w, other, protocol, runs, n_runs, at_other);
+                }
+                if (r < 0)
+                        return r;
+        }
+        *ret_n_breaks = w.n_breaks;
         return 0;
 }

@@ -1,28 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The columns of a grid: protocols and ports, cut where some rule begins or ends to match, and for each
- * rule the columns it matches. Private to the compiler.
+ * The columns of a view: protocols and ports, cut where some rule begins or ends to match. Private to the
+ * compiler.
  */
 #pragma once
 
-#include "policy/compile-grid.h"
+#include "policy/compile-line.h"
+#include "policy/compile-source.h"
+#include "policy/compile-trie.h"
 
-/* A service of a rule: the columns first..last. penalty orders services by precedence, smaller is more
- * specific: the width of the port range, then whether the protocol is named. 17 bits. */
+#define SERVICE_PROTOCOLS 256U
+#define SERVICE_OTHER     SERVICE_PROTOCOLS /* the protocols that no rule names: they share columns */
+#define SERVICE_LISTS     (SERVICE_PROTOCOLS + 1)
+#define SERVICE_KEY_BITS  24U
+#define COLUMNS_MAX       (1024U * 1024)
+
+/* The columns of one protocol, or of the others, in order of ports. */
+typedef struct ServiceList {
+        uint64_t *bounds; /* bit per port at which a column starts; NULL: no list of its own */
+        uint16_t *starts; /* the same, as numbers */
+        uint32_t n_starts;
+        uint32_t first_column;
+} ServiceList;
+
+typedef struct ServiceColumns {
+        ServiceList lists[SERVICE_LISTS];
+        uint32_t n_columns; /* those of named protocols first, in order */
+} ServiceColumns;
+
+/* Columns first..last match a service. penalty orders services by precedence, smaller is more specific: the
+ * width of the port range, then whether the protocol is named. 17 bits. */
 typedef struct ServiceSpan {
         uint32_t first;
         uint32_t last;
         uint32_t penalty;
 } ServiceSpan;
 
-typedef struct ServiceColumns {
-        GridAxis axis;
-        uint32_t n_columns;
-        ServiceSpan *spans;  /* by entry */
-        size_t *first_spans; /* n_entries + 1: where the spans of an entry begin */
-} ServiceColumns;
-
-/* Of the entries that have this direction; the others have no spans. Errors as policy_compile(). */
-int service_columns_init(ServiceColumns *columns, const PolicyStack *stack, unsigned direction,
-        PolicyCompileFailure *reterr_failure) _warn_unused_result_;
+/* Columns that no rule of this direction (POLICY_DIRECTION_*) of any of the sources cuts in two. Errors as
+ * policy_compile(). */
+int service_columns_init(ServiceColumns *columns, const GridSource *sources, size_t n_sources,
+        unsigned direction, PolicyCompileFailure *reterr_failure) _warn_unused_result_;
 void service_columns_done(ServiceColumns *columns);
+
+/* Writes the spans of a service, which is one that the columns were made for; returns their number. */
+size_t service_columns_spans(const ServiceColumns *columns, const PolicyService *service,
+        ServiceSpan spans[SERVICE_LISTS]);
+
+/* Runs over columns as breaks over the keys of the service trie; *breaks grows. -ENOMEM. */
+int service_columns_breaks(const ServiceColumns *columns, const LineRun *runs, size_t n_runs,
+        TrieBreak **breaks, size_t *n_allocated, size_t *ret_n_breaks) _warn_unused_result_;

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A matrix has a cell for each line and each class of columns that some line tells apart. Lines have a trie
+ * each, with shared nodes: less where lines are many and say little. How large those would get is measured on
+ * some of them.
+ */
+#include "policy/compile-layout.h"
+
+#include <errno.h>
+
+#include "util/macro.h"
+
+/* So many lines are tried out, spread over all. */
+#define SAMPLE_MAX 64U
+
+/* Of nodes and paths in percent: an estimate beyond it is not trusted to fit. */
+#define SAMPLE_MARGIN 85U
+
+#define RUNS_MAX (32U * 1024 * 1024)
+
+/* Columns that no line tells apart. */
+typedef struct ColumnClasses {
+        uint32_t *starts;  /* columns at which some line changes */
+        uint32_t *classes; /* by start */
+        uint32_t *first;   /* by class: the first start of it */
+        size_t n_starts;
+        size_t n_classes;
+} ColumnClasses;
+
+static void column_classes_done(ColumnClasses *c) {
+        free(c->starts);
+        free(c->classes);
+        free(c->first);
+}
+
+static uint64_t mix(uint64_t line, uint64_t value) {
+        uint64_t z = (line << 16 | value) * 0x9e3779b97f4a7c15ULL;
+
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+        return z ^ z >> 31;
+}
+
+/* A sum over all lines for each column, by what each run adds and takes away. Returns 0 if there are too many
+ * runs to go on with a matrix. */
+static int columns_sum(const Layout *layout, LineRun *runs, uint64_t *sums, bool *changes) {
+        const Lines *lines = &layout->space->lines;
+        size_t n_total = 0;
+
+        for (size_t i = 0; i < layout->n_distinct; i++) {
+                size_t n = lines_runs(lines, layout->distinct[i], runs);
+
+                n_total += n;
+                if (n_total > RUNS_MAX)
+                        return 0;
+                for (size_t k = 0; k < n; k++) {
+                        uint64_t sum = mix(i, runs[k].value);
+
+                        changes[runs[k].column] = true;
+                        sums[runs[k].column] += sum;
+                        if (k + 1 < n)
+                                sums[runs[k + 1].column] -= sum;
+                }
+        }
+        for (uint32_t c = 1; c < lines->n_columns; c++)
+                sums[c] += sums[c - 1];
+        return 1;
+}
+
+/* Sums say which columns are alike; whether they are, layout_fill_matrix() sees. Returns 0 as columns_sum(). */
+static int column_classes_init(ColumnClasses *c, const Layout *layout, LineRun *runs) {
+        uint32_t n_columns = layout->space->lines.n_columns;
+        _cleanup_(intern_done) Intern found = INTERN_INIT(sizeof(uint64_t));
+        _cleanup_free_ uint64_t *sums = calloc(n_columns, sizeof(*sums));
+        _cleanup_free_ bool *changes = calloc(n_columns, sizeof(*changes));
+        int r;
+
+        c->starts = calloc(n_columns, sizeof(*c->starts));
+        c->classes = calloc(n_columns, sizeof(*c->classes));
+        c->first = calloc(n_columns, sizeof(*c->first));
+        if (!sums || !changes || !c->starts || !c->classes || !c->first)
+                return -ENOMEM;
+
+        r = columns_sum(layout, runs, sums, changes);
+        if (r <= 0)
+                return r;
+        for (uint32_t column = 0; column < n_columns; column++) {
+                size_t n = c->n_starts;
+
+                if (!changes[column])
+                        continue;
+                r = intern_add(&found, &sums[column], &c->classes[n]);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        c->first[c->classes[n]] = n;
+                c->starts[n] = column;
+                c->n_starts++;
+        }
+        c->n_classes = found.n_blobs;
+        return 1;
+}
+
+/* The distinct lines as rows of a matrix. -EUCLEAN: columns that look alike are not. */
+static int layout_fill_matrix(
+        const Layout *layout, const ColumnClasses *c, LineRun *runs, uint16_t *matrix) {
+        _cleanup_free_ uint16_t *values = calloc(c->n_starts, sizeof(*values));
+        uint16_t difference = 0;
+
+        if (!values)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < layout->n_distinct; i++) {
+                size_t n = lines_runs(&layout->space->lines, layout->distinct[i], runs), run = 0;
+
+                for (size_t s = 0; s < c->n_starts; s++) {
+                        while (run + 1 < n && runs[run + 1].column <= c->starts[s])
+                                run++;
+                        values[s] = runs[run].value;
+                        difference |= values[s] ^ values[c->first[c->classes[s]]];
+                }
+                for (size_t k = 0; k < c->n_classes; k++)
+                        *matrix++ = values[c->first[k]];
+        }
+        return difference == 0 ? 0 : -EUCLEAN;
+}
+
+/* Every start a class of its own: always right. */
+static void column_classes_part(ColumnClasses *c) {
+        for (size_t i = 0; i < c->n_starts; i++)
+                c->classes[i] = c->first[i] = i;
+        c->n_classes = c->n_starts;
+}
+
+static int layout_add_trie(const Layout *layout, Tries *tries, const LineRun *runs, size_t n_runs,
+        TrieBreak **breaks, size_t *n_allocated, uint16_t *ret_entry) {
+        size_t n = 0;
+        int r;
+
+        r = service_columns_breaks(&layout->space->columns, runs, n_runs, breaks, n_allocated, &n);
+        if (r < 0)
+                return r;
+        return tries_add(tries, *breaks, n, SERVICE_KEY_BITS, ret_entry);
+}
+
+static int layout_write_columns(
+        const Layout *layout, const ColumnClasses *c, LineRun *runs, struct cgp_view *view) {
+        _cleanup_free_ TrieBreak *breaks = NULL;
+        size_t n_allocated = 0;
+
+        if (c->n_classes > CGP_LEAF_MASK + 1U)
+                return compile_fail(layout->tables->reterr_failure, "classes", c->n_classes,
+                        CGP_LEAF_MASK + 1U);
+        for (size_t s = 0; s < c->n_starts; s++)
+                runs[s] = (LineRun){ c->starts[s], c->classes[s] };
+        return tables_tries_fail(layout->tables,
+                layout_add_trie(layout, &layout->tables->tries, runs, c->n_starts, &breaks,
+                        &n_allocated, &view->root_service));
+}
+
+static int layout_write_matrix(
+        const Layout *layout, ColumnClasses *c, LineRun *runs, struct cgp_view *view) {
+        _cleanup_free_ uint16_t *rows = NULL, *matrix = NULL;
+        size_t n;
+        int r;
+
+        do {
+                n = layout->n_lines * c->n_classes;
+                if (n > CGP_MAX_CELLS)
+                        return compile_fail(
+                                layout->tables->reterr_failure, "cells", n, CGP_MAX_CELLS);
+                free(TAKE_PTR(rows));
+                rows = calloc(layout->n_distinct * c->n_classes, sizeof(*rows));
+                if (!rows)
+                        return -ENOMEM;
+                r = layout_fill_matrix(layout, c, runs, rows);
+                if (r == -EUCLEAN)
+                        column_classes_part(c);
+        } while (r == -EUCLEAN);
+        if (r < 0)
+                return r;
+
+        r = layout_write_columns(layout, c, runs, view);
+        if (r < 0)
+                return r;
+        matrix = calloc(n, sizeof(*matrix));
+        if (!matrix)
+                return -ENOMEM;
+        for (size_t i = 0; i < layout->n_lines; i++)
+                memcpy(matrix + i * c->n_classes, rows + layout->lines[i] * c->n_classes,
+                        c->n_classes * sizeof(*matrix));
+        view->layout = CGP_LAYOUT_MATRIX;
+        view->n_columns = c->n_classes;
+        return tables_add_part(layout->tables, matrix, n, &view->matrix);
+}
+
+static int layout_write_lines(const Layout *layout, LineRun *runs, struct cgp_view *view) {
+        _cleanup_free_ uint16_t *entries = NULL, *cells = NULL;
+        _cleanup_free_ TrieBreak *breaks = NULL;
+        size_t n_allocated = 0;
+        int r;
+
+        entries = calloc(layout->n_distinct, sizeof(*entries));
+        cells = calloc(layout->n_lines, sizeof(*cells));
+        if (!entries || !cells)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < layout->n_distinct; i++) {
+                size_t n = lines_runs(&layout->space->lines, layout->distinct[i], runs);
+
+                r = layout_add_trie(layout, &layout->tables->tries, runs, n, &breaks, &n_allocated,
+                        &entries[i]);
+                if (r < 0)
+                        return tables_tries_fail(layout->tables, r);
+        }
+        for (size_t i = 0; i < layout->n_lines; i++)
+                cells[i] = entries[layout->lines[i]];
+        view->layout = CGP_LAYOUT_LINES;
+        return tables_add_part(layout->tables, cells, layout->n_lines, &view->matrix);
+}
+
+static size_t tries_size(size_t n_nodes, size_t n_paths) {
+        return n_nodes * 256 * sizeof(uint16_t) + n_paths * sizeof(struct cgp_path);
+}
+
+/* What n lines need when the first n_half of n_sample needed `half` and all of them `all`. */
+static size_t extrapolate(size_t half, size_t all, size_t n_half, size_t n_sample, size_t n) {
+        return all + (all - half) * (n - n_sample) / MAX(n_sample - n_half, (size_t)1);
+}
+
+/* How large lines would be. SIZE_MAX: too many nodes or paths. */
+static int layout_estimate_lines(const Layout *layout, LineRun *runs, size_t *ret_size) {
+        _cleanup_(tries_done) Tries tries = TRIES_INIT;
+        _cleanup_free_ TrieBreak *breaks = NULL;
+        size_t n_sample = MIN(layout->n_distinct, (size_t)SAMPLE_MAX), n_half = n_sample / 2;
+        size_t half_nodes = 0, half_paths = 0, n_allocated = 0, n_nodes, n_paths;
+        int r;
+
+        for (size_t s = 0; s < n_sample; s++) {
+                size_t i = s * layout->n_distinct / n_sample;
+                size_t n = lines_runs(&layout->space->lines, layout->distinct[i], runs);
+                uint16_t entry;
+
+                if (s == n_half) {
+                        half_nodes = tries.nodes.n_blobs;
+                        half_paths = tries.paths.n_blobs;
+                }
+                r = layout_add_trie(layout, &tries, runs, n, &breaks, &n_allocated, &entry);
+                if (r == -E2BIG) {
+                        *ret_size = SIZE_MAX;
+                        return 0;
+                }
+                if (r < 0)
+                        return r;
+        }
+
+        n_nodes =
+                extrapolate(half_nodes, tries.nodes.n_blobs, n_half, n_sample, layout->n_distinct);
+        n_paths =
+                extrapolate(half_paths, tries.paths.n_blobs, n_half, n_sample, layout->n_distinct);
+        if (layout->tables->tries.nodes.n_blobs + n_nodes > CGP_MAX_NODES * SAMPLE_MARGIN / 100 ||
+                layout->tables->tries.paths.n_blobs + n_paths > CGP_MAX_PATHS * SAMPLE_MARGIN / 100)
+                *ret_size = SIZE_MAX;
+        else
+                *ret_size = tries_size(n_nodes, n_paths) + layout->n_lines * sizeof(uint16_t);
+        return 0;
+}
+
+int layout_write(const Layout *layout, struct cgp_view *view) {
+        _cleanup_(column_classes_done) ColumnClasses classes = {};
+        _cleanup_free_ LineRun *runs = NULL;
+        size_t matrix_size = SIZE_MAX, lines_size = 0;
+        int r;
+
+        runs = calloc(layout->space->lines.n_columns, sizeof(*runs));
+        if (!runs)
+                return -ENOMEM;
+
+        r = column_classes_init(&classes, layout, runs);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                matrix_size = layout->n_lines * classes.n_classes * sizeof(uint16_t);
+        if (matrix_size <= TABLES_MATRIX_SMALL)
+                return layout_write_matrix(layout, &classes, runs, view);
+
+        r = layout_estimate_lines(layout, runs, &lines_size);
+        if (r < 0)
+                return r;
+        if (matrix_size <= lines_size && matrix_size != SIZE_MAX)
+                return layout_write_matrix(layout, &classes, runs, view);
+        return layout_write_lines(layout, runs, view);
+}
