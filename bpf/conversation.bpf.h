@@ -17,20 +17,28 @@
 #define CGP_SOCK_DGRAM  2
 #define CGP_SOCK_RAW    3
 
-#define CGP_FLOW_REFRESH_NSEC (1000ULL * 1000 * 1000)
+/* At most a second: kernels have 100 to 1000 ticks in one. */
+#define CGP_FLOW_REFRESH_TICKS 100
 
-CGP_INLINE __u64 cgp_judge_as_opening(const struct cgp_tuple *t, int is_egress) {
-        return cgp_judge_opened(t, is_egress ? CGP_OPENER_OUT : CGP_OPENER_OF_VIEW(t->arrival));
+/* Beside CGP_OPENER_*: what cgp_tcp_opener() says more. */
+#define CGP_OPENER_UNSEEN_OLD 8  /* nobody could see it: older than the attachment */
+#define CGP_OPENER_UNSEEN_NEW 9  /* somebody should have */
+#define CGP_OPENER_BROKEN     10 /* it cannot be noted */
+
+CGP_INLINE __u32 cgp_opener_by(const struct cgp_tuple *t, int is_egress) {
+        return is_egress ? CGP_OPENER_OUT : CGP_OPENER_OF_VIEW(t->arrival);
 }
 
-/* Nobody saw the opener. A socket made under our programs has no business in this state (only TCP_REPAIR
- * and the like get there), so both directions must allow it; one that is older is given the benefit of
- * the doubt. */
-CGP_CALLED __u64 cgp_judge_unknown(const struct cgp_tuple *t, __u32 is_egress, __u32 both) {
-        __u64 out = cgp_judge(t, CGP_VIEW_OUT);
-        __u64 in = cgp_judge(t, t->arrival);
-
-        return is_egress ? cgp_judge_unseen(out, in, both) : cgp_judge_unseen(in, out, both);
+/* A conversation whose opener nobody saw. own: as if the sender of this packet had opened it; other: as if
+ * the other side had. With `both` it passes only if each would be allowed, else if one of them is. */
+CGP_INLINE __u64 cgp_judge_unseen(__u64 own, __u64 other, int both) {
+        if (cgp_is_never(own))
+                return own;
+        if (cgp_is_never(other))
+                return other;
+        if (both)
+                return cgp_is_allowed(own) ? other : own;
+        return cgp_is_allowed(own) || !cgp_is_allowed(other) ? own : other;
 }
 
 CGP_INLINE int cgp_is_own_syn(const struct cgp_tuple *t, __u32 state, int is_egress) {
@@ -50,36 +58,27 @@ CGP_INLINE int cgp_note_own_syn(struct bpf_sock *sk) {
         return 0;
 }
 
-CGP_CALLED __u64 cgp_judge_tcp(struct bpf_sock *sk, const struct cgp_tuple *t, __u32 is_egress) {
-        struct cgp_sk *storage;
-        __u32 opener = CGP_OPENER_UNKNOWN;
+CGP_INLINE __u32 cgp_tcp_opener(struct bpf_sock *sk, const struct cgp_tuple *t, __u32 is_egress) {
         __u32 state = sk->state;
-        __u32 created = 0;
+        struct cgp_sk *storage;
 
         /* Also the packets of handshakes in progress: their request sockets show as the listener. Never
          * stored, for its children would inherit it. */
         if (state == BPF_TCP_LISTEN)
-                return cgp_judge_opened(t, CGP_OPENER_IN);
+                return CGP_OPENER_IN;
 
-        if (cgp_is_own_syn(t, state, is_egress)) {
-                /* fail closed: a connection without an opener would later pass by the benefit of the
-                 * doubt, and an owner can exhaust the memory that its socket may carry. */
-                if (cgp_note_own_syn(sk) < 0)
-                        return cgp_verdict_broken(CGP_DIR_OUT);
-                return cgp_judge_opened(t, CGP_OPENER_OUT);
-        }
+        /* fail closed: a connection without an opener would later pass by the benefit of the doubt, and an
+         * owner can exhaust the memory that its socket may carry. */
+        if (cgp_is_own_syn(t, state, is_egress))
+                return cgp_note_own_syn(sk) < 0 ? CGP_OPENER_BROKEN : CGP_OPENER_OUT;
 
         storage = bpf_sk_storage_get(&cgp_sk, sk, NULL, 0);
-        if (storage) {
-                opener = storage->opener;
-                created = storage->created;
-        }
+        if (storage && storage->opener != CGP_OPENER_UNKNOWN)
+                return storage->opener;
         /* A child that the established callback has not been called for yet. */
-        if (opener == CGP_OPENER_UNKNOWN && state == BPF_TCP_SYN_RECV)
-                opener = CGP_OPENER_IN;
-        if (opener != CGP_OPENER_UNKNOWN)
-                return cgp_judge_opened(t, opener);
-        return cgp_judge_unknown(t, is_egress, created);
+        if (state == BPF_TCP_SYN_RECV)
+                return CGP_OPENER_IN;
+        return storage && storage->created ? CGP_OPENER_UNSEEN_NEW : CGP_OPENER_UNSEEN_OLD;
 }
 
 CGP_INLINE void cgp_flow_key_init(struct cgp_flow_key *key, const struct cgp_tuple *t) {
@@ -97,14 +96,20 @@ CGP_INLINE int cgp_flow_is_fresh(const struct cgp_flow *flow, __u64 now) {
         return (__s64)(now - flow->seen) < (__s64)CGP_FLOW_IDLE_NSEC;
 }
 
+/* Seen so lately that there is nothing to refresh? Asks no clock. */
+CGP_INLINE int cgp_flow_is_current(const struct cgp_flow *flow) {
+        return bpf_jiffies64() - flow->tick < CGP_FLOW_REFRESH_TICKS;
+}
+
 /* Remembers the conversation that this packet opened. entry: a stale one in its place, or NULL. */
 CGP_INLINE int cgp_flow_store(
         const struct cgp_flow_key *key, struct cgp_flow *entry, __u32 opener, __u64 now) {
-        struct cgp_flow flow = { .seen = now, .opener = opener };
+        struct cgp_flow flow = { .seen = now, .tick = bpf_jiffies64(), .opener = opener };
         long r;
 
         if (entry) {
                 entry->opener = opener;
+                entry->tick = flow.tick;
                 entry->seen = now;
                 return 0;
         }
@@ -131,57 +136,66 @@ CGP_INLINE int cgp_is_older_connected(struct bpf_sock *sk) {
 
 CGP_CALLED __u64 cgp_judge_datagram(
         struct bpf_sock *sk, const struct cgp_tuple *t, __u32 is_egress) {
-        __u64 now, verdict, out, in;
+        __u64 now, verdict, own, other;
         struct cgp_flow_key key;
         struct cgp_flow *flow;
 
         /* Where both openers are allowed nothing depends on who it was. */
-        out = cgp_judge(t, CGP_VIEW_OUT);
-        in = cgp_judge(t, t->arrival);
-        if (cgp_is_allowed(out) && cgp_is_allowed(in))
-                return is_egress ? out : in;
+        own = cgp_judge(t, is_egress ? CGP_VIEW_OUT : t->arrival);
+        other = cgp_judge(t, is_egress ? t->arrival : CGP_VIEW_OUT);
+        if (cgp_is_allowed(own) && cgp_is_allowed(other))
+                return own;
 
         cgp_flow_key_init(&key, t);
         now = bpf_ktime_get_ns();
         flow = bpf_map_lookup_elem(&cgp_flows, &key);
         if (flow && cgp_flow_is_fresh(flow, now)) {
-                if ((__s64)(now - flow->seen) > (__s64)CGP_FLOW_REFRESH_NSEC)
+                if (!cgp_flow_is_current(flow)) {
                         flow->seen = now;
+                        flow->tick = bpf_jiffies64();
+                }
                 return cgp_judge_opened(t, flow->opener);
         }
 
         if (cgp_is_older_connected(sk))
-                return is_egress ? cgp_judge_unseen(out, in, 0) : cgp_judge_unseen(in, out, 0);
+                return cgp_judge_unseen(own, other, 0);
 
-        verdict = cgp_judge_as_opening(t, is_egress);
+        verdict = cgp_is_never(other) && cgp_is_allowed(own) ? cgp_never_in_place_of(other, own)
+                                                             : own;
         if (t->flags & CGP_TUPLE_ECHO_REPLY)
                 return verdict;
         /* In audit it passes whatever the verdict is, and so will the answers. */
         if (!cgp_is_allowed(verdict) && cgp_image.config.mode != CGP_MODE_AUDIT)
                 return verdict;
         /* fail closed: the answer would be dropped as an opening of the peer's. */
-        if (cgp_flow_store(&key, flow, is_egress ? CGP_OPENER_OUT : CGP_OPENER_OF_VIEW(t->arrival),
-                    now) < 0)
+        if (cgp_flow_store(&key, flow, cgp_opener_by(t, is_egress), now) < 0)
                 return cgp_verdict_broken(is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
         return verdict;
 }
 
 /* The verdict for a packet of this socket (NULL: none is known). */
 CGP_INLINE __u64 cgp_judge_packet(struct bpf_sock *sk, const struct cgp_tuple *t, int is_egress) {
-        __u32 type;
+        __u32 opener = cgp_opener_by(t, is_egress);
+        __u64 own, other;
 
-        if (!sk || sk->protocol != t->protocol)
-                return cgp_judge_as_opening(t, is_egress);
-        type = sk->type;
-        if (t->protocol == IPPROTO_TCP) {
-                if (type == CGP_SOCK_STREAM)
-                        return cgp_judge_tcp(sk, t, is_egress);
-        } else if (cgp_has_ports(t->protocol)) {
-                if (type != CGP_SOCK_RAW)
+        if (sk && sk->protocol == t->protocol) {
+                if (t->protocol == IPPROTO_TCP) {
+                        if (sk->type == CGP_SOCK_STREAM)
+                                opener = cgp_tcp_opener(sk, t, is_egress);
+                } else if (cgp_has_ports(t->protocol) ? sk->type != CGP_SOCK_RAW
+                                                      : t->flags & CGP_TUPLE_ECHO) {
+                        /* ping sockets, and ping with a raw socket, too */
                         return cgp_judge_datagram(sk, t, is_egress);
-        } else if (t->flags & CGP_TUPLE_ECHO) {
-                /* ping sockets, and ping with a raw socket */
-                return cgp_judge_datagram(sk, t, is_egress);
+                }
         }
-        return cgp_judge_as_opening(t, is_egress);
+        if (opener == CGP_OPENER_BROKEN)
+                return cgp_verdict_broken(CGP_DIR_OUT);
+        if (opener < CGP_OPENER_UNSEEN_OLD)
+                return cgp_judge_opened(t, opener);
+
+        /* A socket made under our programs has no business in this state (only TCP_REPAIR and the like get
+         * there), so both directions must allow it; one that is older is given the benefit of the doubt. */
+        own = cgp_judge(t, is_egress ? CGP_VIEW_OUT : t->arrival);
+        other = cgp_judge(t, is_egress ? t->arrival : CGP_VIEW_OUT);
+        return cgp_judge_unseen(own, other, opener == CGP_OPENER_UNSEEN_NEW);
 }

@@ -61,8 +61,17 @@ CGP_INLINE int cgp_is_open(void) {
                 cgp_image.config.mode == CGP_MODE_OFF;
 }
 
+/* With direction 0, which is CGP_DIR_OUT. */
+CGP_INLINE __u64 cgp_verdict_of(const struct cgp_verdict *v) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        return *(const __u64 *)(const void *)v; /* whose padding is zero */
+#else
+        return v->counter | (__u64)v->rule << 32 | (__u64)v->action << 48;
+#endif
+}
+
 CGP_INLINE __u64 cgp_verdict_pack(const struct cgp_verdict *v, __u32 direction) {
-        return v->counter | (__u64)v->rule << 32 | (__u64)v->action << 48 | (__u64)direction << 56;
+        return cgp_verdict_of(v) | (__u64)direction << 56;
 }
 
 CGP_INLINE __u32 cgp_verdict_counter(__u64 verdict) {
@@ -110,36 +119,45 @@ CGP_GLOBAL __u64 cgp_combination(__u64 hi, __u64 lo) {
         return (hi ^ lo) | CGP_MATCH_BROKEN;
 }
 
-/* The verdict of one view. hi, lo: the address's words in host byte order; service: protocol << 16 | port. */
-CGP_GLOBAL __u64 cgp_judge_view(__u64 hi, __u64 lo, __u64 view, __u64 service, __u64 place) {
+/* The verdict of one view, without a direction. hi, lo: the address's words in host byte order; service:
+ * protocol << 32 | local port << 16 | remote port, of which the view takes its own. */
+CGP_GLOBAL __u64 cgp_classify(__u64 hi, __u64 lo, __u64 view, __u64 service, __u64 place) {
+        const struct cgp_config *config = &cgp_image.config;
+        __u64 broken = config->broken.counter | (__u64)config->broken.rule << 32 |
+                (__u64)CGP_ACTION_DENY << 48;
         __u64 number, combination = 0, offset;
 
         if (view >= CGP_N_VIEWS)
-                return cgp_verdict_broken(CGP_DIR_IN);
-        if ((cgp_image.config.features & CGP_FEATURE_SETS) &&
-                cgp_image.config.view[view].n_set_classes > 1) {
+                return broken;
+        if (view != CGP_VIEW_OUT)
+                service >>= 16;
+        if ((config->features & CGP_FEATURE_SETS) && config->view[view].n_set_classes > 1) {
                 combination = cgp_combination(hi, lo);
                 if (combination > CGP_MAX_SET_COMBINATIONS)
-                        return cgp_verdict_broken(cgp_direction_of_view(view));
+                        return broken;
         }
-        number = cgp_match(cgp_tables.bytes, cgp_instance.table_size, &cgp_image.config,
-                &cgp_image.config.view[view], hi, lo, service >> 16, service, place, combination);
-        if (number >= cgp_image.config.n_verdicts)
-                return cgp_verdict_broken(cgp_direction_of_view(view));
-        offset = (cgp_image.config.verdicts & ~7ULL) + number * sizeof(struct cgp_verdict);
+        number = cgp_match(cgp_tables.bytes, cgp_instance.table_size, config, &config->view[view],
+                hi, lo, view == CGP_VIEW_OUT ? service >> 32 : service >> 16, service, place,
+                combination);
+        if (number >= config->n_verdicts)
+                return broken;
+        offset = (config->verdicts & ~7ULL) + number * sizeof(struct cgp_verdict);
         CGP_MATCH_OPAQUE(offset);
         if (offset > cgp_instance.image_size - sizeof(struct cgp_verdict))
-                return cgp_verdict_broken(cgp_direction_of_view(view));
-        return cgp_verdict_pack((const struct cgp_verdict *)((const char *)&cgp_image + offset),
-                cgp_direction_of_view(view));
+                return broken;
+        return cgp_verdict_of((const struct cgp_verdict *)((const char *)&cgp_image + offset));
+}
+
+CGP_INLINE __u64 cgp_judge_view(__u64 hi, __u64 lo, __u64 view, __u64 service, __u64 place) {
+        return cgp_classify(hi, lo, view, service, place) |
+                (__u64)cgp_direction_of_view(view) << 56;
 }
 
 CGP_INLINE __u64 cgp_judge(const struct cgp_tuple *t, __u32 view) {
         const __u64 *remote = (const __u64 *)(const void *)t->remote;
-        __u16 port = view == CGP_VIEW_OUT ? t->remote_port : t->local_port;
 
         return cgp_judge_view(bpf_be64_to_cpu(remote[0]), bpf_be64_to_cpu(remote[1]), view,
-                (__u32)t->protocol << 16 | port, t->place);
+                (__u64)t->protocol << 32 | (__u64)t->local_port << 16 | t->remote_port, t->place);
 }
 
 /* The direction stays that of the conversation: it is what the operator sees talking. */
@@ -158,16 +176,4 @@ CGP_INLINE __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
                 return verdict;
         other = cgp_judge(t, other_view);
         return cgp_is_never(other) ? cgp_never_in_place_of(other, verdict) : verdict;
-}
-
-/* A conversation whose opener nobody saw. own: as if the sender of this packet had opened it; other: as if
- * the other side had. With `both` it passes only if each would be allowed, else if one of them is. */
-CGP_INLINE __u64 cgp_judge_unseen(__u64 own, __u64 other, int both) {
-        if (cgp_is_never(own))
-                return own;
-        if (cgp_is_never(other))
-                return other;
-        if (both)
-                return cgp_is_allowed(own) ? other : own;
-        return cgp_is_allowed(own) || !cgp_is_allowed(other) ? own : other;
 }

@@ -4,8 +4,8 @@
  * cgroup, whoever holds them now, as the kernel's IP layer has it: before fragmentation and segmentation
  * on the way out, after reassembly and coalescing on the way in. `current` is any task here.
  */
-#include "conversation.bpf.h"
 #include "emit.bpf.h"
+#include "pass.bpf.h"
 
 #define CGP_DROP 0
 #define CGP_PASS 1
@@ -55,29 +55,18 @@ CGP_CALLED int cgp_report_packet(
 /* Counts under the verdict, reports a refusal, and says what becomes of the packet. */
 CGP_INLINE int cgp_conclude(
         struct __sk_buff *skb, const struct cgp_tuple *t, __u64 verdict, __u32 hook) {
+        int is_audit = cgp_image.config.mode == CGP_MODE_AUDIT;
         __u32 slot = cgp_verdict_counter(verdict);
         struct cgp_counter *counter;
-        __u32 segments;
 
+        /* fail closed: without a counter the image is not what it should be */
+        if (cgp_is_allowed(verdict))
+                return cgp_count_passed(skb, verdict) < 0 ? CGP_DROP : CGP_PASS;
         counter = bpf_map_lookup_elem(&cgp_counters, &slot);
-        if (cgp_is_allowed(verdict)) {
-                if (!counter)
-                        return CGP_DROP; /* fail closed: the image is not what it should be */
-                segments = skb->gso_segs;
-                __sync_fetch_and_add(&counter->packets, segments ? segments : 1);
-                __sync_fetch_and_add(&counter->bytes, skb->len);
-                return CGP_PASS;
-        }
-        if (cgp_image.config.mode == CGP_MODE_AUDIT) {
-                if (counter)
-                        __sync_fetch_and_add(&counter->would, 1);
-                cgp_report_packet(skb, t, verdict, hook);
-                return CGP_PASS;
-        }
         if (counter)
-                __sync_fetch_and_add(&counter->blocked, 1);
+                __sync_fetch_and_add(is_audit ? &counter->would : &counter->blocked, 1);
         cgp_report_packet(skb, t, verdict, hook);
-        return CGP_DROP;
+        return is_audit ? CGP_PASS : CGP_DROP;
 }
 
 CGP_INLINE __u64 cgp_judge_unparsable(int is_egress) {
@@ -90,67 +79,88 @@ CGP_INLINE __u64 cgp_judge_unparsable(int is_egress) {
         return cgp_verdict_pack(v, direction);
 }
 
+/* The verdict as it stands in the image, with what the mark of a dry run assumes. */
+CGP_INLINE __u64 cgp_judge_dry(struct __sk_buff *skb, struct cgp_tuple *t, int is_egress) {
+        __u32 assumed = skb->cb[1];
+        __u32 opener = assumed & CGP_DRY_OPENER_MASK;
+
+        if (cgp_is_place_relevant())
+                t->place = assumed & CGP_DRY_HOST_NETNS && cgp_image.config.host_netns
+                        ? cgp_place_of_interface(skb->cb[2])
+                        : CGP_PLACE_ELSEWHERE;
+        if (opener == CGP_OPENER_UNKNOWN || opener > CGP_OPENER_IN_BROADCAST)
+                opener = cgp_opener_by(t, is_egress);
+        return cgp_judge_opened(t, opener);
+}
+
+CGP_INLINE int cgp_conclude_dry(struct __sk_buff *skb, __u64 verdict) {
+        skb->cb[2] = cgp_verdict_rule(verdict);
+        skb->cb[3] = cgp_verdict_action(verdict);
+        return cgp_is_allowed(verdict) || cgp_image.config.mode == CGP_MODE_AUDIT ||
+                        cgp_image.config.mode == CGP_MODE_OFF
+                ? CGP_PASS
+                : CGP_DROP;
+}
+
 /* An open policy has no verdicts, but who opened a connection is noted all the same: the next policy will
  * want to know. */
-CGP_INLINE int cgp_pass_open(struct __sk_buff *skb, int is_egress) {
-        struct cgp_tuple t = {};
-        struct bpf_sock *sk;
-
-        if (!is_egress)
-                return CGP_PASS;
-        sk = skb->sk;
-        if (!sk || sk->state != BPF_TCP_SYN_SENT)
-                return CGP_PASS;
-        sk = bpf_sk_fullsock(sk);
-        if (sk && sk->type == CGP_SOCK_STREAM && sk->protocol == IPPROTO_TCP &&
-                cgp_parse(skb, is_egress, &t) == 0 && t.protocol == IPPROTO_TCP &&
-                cgp_is_own_syn(&t, sk->state, is_egress))
+CGP_INLINE int cgp_pass_open(
+        struct bpf_sock *sk, const struct cgp_tuple *t, int is_parsed, int is_egress) {
+        if (sk && is_parsed && sk->type == CGP_SOCK_STREAM && sk->protocol == IPPROTO_TCP &&
+                t->protocol == IPPROTO_TCP && cgp_is_own_syn(t, sk->state, is_egress))
                 (void)cgp_note_own_syn(sk); /* fail open: so is the policy */
         return CGP_PASS;
 }
 
-CGP_INLINE int cgp_filter(struct __sk_buff *skb, __u32 hook) {
+/* The long way: any packet, any state. */
+CGP_CALLED int cgp_filter(struct __sk_buff *skb, __u32 hook) {
         int is_egress = hook == CGP_HOOK_EGRESS;
         int is_dry = skb->cb[0] == CGP_DRY_RUN;
+        int is_broadcast =
+                is_dry ? skb->cb[1] & CGP_DRY_BROADCAST : skb->pkt_type == CGP_PACKET_BROADCAST;
+        struct bpf_sock *sk = cgp_full_sock(skb);
         struct cgp_tuple t = {};
-        struct bpf_sock *sk;
+        int is_parsed = cgp_parse(skb, is_egress, is_broadcast, &t) == 0;
         __u64 verdict;
 
         if (cgp_is_open() && !is_dry)
-                return cgp_pass_open(skb, is_egress);
+                return cgp_pass_open(sk, &t, is_parsed, is_egress);
 
-        if (cgp_parse(skb, is_egress, &t) < 0) {
+        if (!is_parsed) {
                 verdict = cgp_judge_unparsable(is_egress);
+        } else if (cgp_is_kernel_control(sk, &t)) {
+                verdict = cgp_verdict_pack(
+                        &cgp_image.config.control, is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
+        } else if (is_dry) {
+                verdict = cgp_judge_dry(skb, &t, is_egress);
         } else {
-                sk = cgp_full_sock(skb);
-                if (cgp_is_kernel_control(sk, &t))
-                        verdict = cgp_verdict_pack(
-                                &cgp_image.config.control, is_egress ? CGP_DIR_OUT : CGP_DIR_IN);
-                else if (!is_dry)
-                        verdict = cgp_judge_packet(sk, &t, is_egress);
-                else if (skb->cb[1] != CGP_OPENER_UNKNOWN)
-                        verdict = cgp_judge_opened(&t, skb->cb[1]);
-                else
-                        verdict = cgp_judge_as_opening(&t, is_egress);
+                if (cgp_is_place_relevant())
+                        t.place = cgp_place_of_packet(skb, sk);
+                verdict = cgp_judge_packet(sk, &t, is_egress);
         }
+        return is_dry ? cgp_conclude_dry(skb, verdict) : cgp_conclude(skb, &t, verdict, hook);
+}
 
-        if (is_dry) {
-                skb->cb[2] = cgp_verdict_rule(verdict);
-                skb->cb[3] = cgp_verdict_action(verdict);
-                return cgp_is_allowed(verdict) || cgp_image.config.mode == CGP_MODE_AUDIT ||
-                                cgp_image.config.mode == CGP_MODE_OFF
-                        ? CGP_PASS
-                        : CGP_DROP;
+CGP_INLINE int cgp_packet(struct __sk_buff *skb, __u32 hook) {
+        int is_egress = hook == CGP_HOOK_EGRESS;
+
+        if (skb->cb[0] != CGP_DRY_RUN) {
+                if (cgp_is_open()) {
+                        if (!is_egress || !skb->sk || skb->sk->state != BPF_TCP_SYN_SENT)
+                                return CGP_PASS;
+                } else if (cgp_pass(skb, is_egress)) {
+                        return CGP_PASS;
+                }
         }
-        return cgp_conclude(skb, &t, verdict, hook);
+        return cgp_filter(skb, hook);
 }
 
 SEC("cgroup_skb/egress")
 int cgp_egress(struct __sk_buff *skb) {
-        return cgp_filter(skb, CGP_HOOK_EGRESS);
+        return cgp_packet(skb, CGP_HOOK_EGRESS);
 }
 
 SEC("cgroup_skb/ingress")
 int cgp_ingress(struct __sk_buff *skb) {
-        return cgp_filter(skb, CGP_HOOK_INGRESS);
+        return cgp_packet(skb, CGP_HOOK_INGRESS);
 }

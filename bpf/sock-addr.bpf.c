@@ -6,6 +6,7 @@
  */
 #include "conversation.bpf.h"
 #include "emit.bpf.h"
+#include "place.bpf.h"
 
 #define CGP_REFUSE  0
 #define CGP_PROCEED 1
