@@ -15,6 +15,8 @@
  * Words are separated by spaces; commas may have spaces around them. A service stands for every protocol
  * that has it; written out it is protos: "tcp/443+udp/443". Ports and peers stay as they were written,
  * sorted and without repetitions: nothing is merged, because the narrower range and the longer prefix win.
+ * Without a direction a rule is about in and out; "to" makes it out, "from" in. A bind rule says so: its ports
+ * and, behind "to", its addresses are the local ones; it has no "from" and no "via", and only protocols with ports.
  */
 #pragma once
 
@@ -60,6 +62,7 @@ const char *policy_builtin_profile(const char *name);
 /* Beside match, mode, default, profile and rules a file may state
  *   "errno": "EPERM" | "ECONNREFUSED" | "EACCES"
  *   "lists": { NAME: { "file": PATH, "on-error": "keep-last" } | { "networks": [ "ADDR/LEN", ... ] } }
+ * "on-error" may be absent and is printed. Networks are what peers are but for the words. A profile has no lists.
  */
 
 /* What a file that is read back takes as an id, as a comment, as a pattern of units and as the name of a
