@@ -86,13 +86,25 @@ CGP_INLINE int cgp_bind_judge(void *ctx, const struct cgp_tuple *t, __u32 hook) 
         return CGP_REFUSE;
 }
 
+/* In audit a bind goes on after it was reported, and post_bind would report it again. Nothing but a count
+ * depends on this: in enforce every hook judges for itself. */
+CGP_INLINE struct cgp_sk *cgp_bind_notes(struct bpf_sock *sk) {
+        if (cgp_image.config.mode != CGP_MODE_AUDIT || !sk)
+                return NULL;
+        return bpf_sk_storage_get(&cgp_sk, sk, NULL, 0);
+}
+
 CGP_INLINE int cgp_bind_call(struct bpf_sock_addr *ctx, struct cgp_tuple *t, __u32 hook) {
         int protocol = cgp_bind_protocol(ctx->type, ctx->protocol);
+        struct cgp_sk *notes;
 
         t->local_port = bpf_ntohs(ctx->user_port);
         if (protocol < 0 || t->local_port == 0)
                 return CGP_PROCEED;
         t->protocol = protocol;
+        notes = cgp_bind_notes(ctx->sk);
+        if (notes)
+                notes->reported_port = t->local_port;
         return cgp_bind_judge(ctx, t, hook);
 }
 
@@ -130,11 +142,17 @@ int cgp_bind6(struct bpf_sock_addr *ctx) {
 
 CGP_INLINE int cgp_bind_done(struct bpf_sock *ctx, struct cgp_tuple *t, __u32 hook) {
         int protocol = cgp_bind_protocol(ctx->type, ctx->protocol);
+        struct cgp_sk *notes;
 
         if (protocol < 0)
                 return CGP_PROCEED;
         t->local_port = ctx->src_port;
         t->protocol = protocol;
+        notes = cgp_bind_notes(ctx);
+        if (notes && notes->reported_port == t->local_port) {
+                notes->reported_port = 0;
+                return CGP_PROCEED;
+        }
         return cgp_bind_judge(ctx, t, hook);
 }
 

@@ -278,7 +278,8 @@ struct cgp_sk {
         char comm[16];
         __u8 created; /* 1: made under a cgpolicy program, so not older than the attachment */
         __u8 opener;  /* CGP_OPENER_*, TCP and connected sockets only */
-        __u8 _pad[6];
+        __u16 reported_port; /* mode audit: the bind that was reported last, so that it is not twice */
+        __u8 _pad[4];
 };
 
 /* The memory of a UDP, UDP-Lite, SCTP or ICMP echo conversation (map cgp_flows, LRU). */
