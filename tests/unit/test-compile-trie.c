@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "../../bpf/match.bpf.h"
+#include "policy-test.h"
 #include "policy/compile-trie.h"
-#include "util/macro.h"
 
 #define A 10
 #define D 20
@@ -326,7 +326,7 @@ static void check_shape(const Shape *shape, unsigned n_times) {
         }
 }
 
-static void test_random(void **state) {
+static void test_random_small(void **state) {
         static const Shape shapes[] = {
                 { .n_paints = 2, .n_values = 2 },
                 { .n_paints = 3, .n_values = 2, .n_centres = 2 },
@@ -561,12 +561,35 @@ static void test_limit_of_nodes(void **state) {
         assert_int_equal(tries.paths.n_blobs, 0);
 }
 
+#if TEST_MEMORY_FAILS
+static void attempt_add(bool *ret_memory_failed) {
+        TrieBreak breaks[64];
+        _cleanup_(tries_done) Tries tries = TRIES_INIT;
+        uint16_t entry = 0xabcd;
+        int r;
+
+        for (uint64_t i = 0; i < ELEMENTSOF(breaks); i++)
+                breaks[i] = (TrieBreak){ i * i << 50, i % 5 };
+        r = tries_add(&tries, breaks, ELEMENTSOF(breaks), 64, &entry);
+        *ret_memory_failed = r == -ENOMEM;
+        if (r < 0) {
+                assert_int_equal(r, -ENOMEM);
+                assert_int_equal(entry, 0xabcd);
+        }
+        assert_int_equal(r < 0, test_memory_failed());
+}
+
+static void test_memory_runs_out(void **state) {
+        test_each_allocation_fails(attempt_add);
+}
+#endif
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_constant),
                 cmocka_unit_test(test_one_prefix),
                 cmocka_unit_test(test_one_edge),
-                cmocka_unit_test(test_random),
+                cmocka_unit_test(test_random_small),
                 cmocka_unit_test(test_random_large),
                 cmocka_unit_test(test_dense),
                 cmocka_unit_test(test_nested),
@@ -578,6 +601,9 @@ int main(void) {
                 cmocka_unit_test(test_deterministic),
                 cmocka_unit_test(test_limit_of_paths),
                 cmocka_unit_test(test_limit_of_nodes),
+#if TEST_MEMORY_FAILS
+                cmocka_unit_test(test_memory_runs_out),
+#endif
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
