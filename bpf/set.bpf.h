@@ -18,14 +18,18 @@
  *                         directory
  * No block crosses the end of its page.
  *
- * IPv6. A block is a node: n keys, __u64, ascending; then n + 1 entries. Entry i holds for what is not less than key
- * i - 1 and less than key i. The walk begins at header.param[CGP_SET_PARAM_ROOT6] with the first 64 bits. Nodes fill
- * whole pages, except where few addresses share their first 64 bits.
+ * An index is 65536 entries in consecutive pages, of which the first is a parameter of the header; 0: no list has
+ * a network of this family, and everything is in combination 0.
  *
- * IPv4. Pages from header.param[CGP_SET_PARAM_INDEX4] (0: no list has any) on: 65536 entries, one for each value
- * of the first 16 bits. A block there is a bucket: n + 1 combinations, __u16; then n keys, __u16, ascending, of
- * the last 16 bits; as above. A bucket with more than CGP_SET_BUCKET_KEYS_MAX keys is a directory instead: 256
- * entries by the third byte, which are leaves or buckets (whose keys are still 16 bits wide).
+ * IPv6. header.param[CGP_SET_PARAM_INDEX6]: 2000::/3 by the 16 bits behind the first 3; for all else
+ * header.param[CGP_SET_PARAM_ROOT6] is the entry. A block is a node: n keys, __u64, ascending; then n + 1 entries.
+ * Entry i holds for what is not less than key i - 1 and less than key i. Keys are the first 64 bits of addresses,
+ * from a TURN on the last 64. Trees fill whole pages from the left.
+ *
+ * IPv4. header.param[CGP_SET_PARAM_INDEX4]: by the first 16 bits. A block is a bucket: n + 1 combinations, __u16;
+ * then n keys, __u16, ascending, of the last 16 bits; as above. A bucket with more than CGP_SET_BUCKET_KEYS_MAX
+ * keys is a directory instead: 256 entries by the third byte, which are leaves or buckets (whose keys are still
+ * 16 bits wide).
  */
 #pragma once
 
@@ -44,7 +48,11 @@
 #define CGP_SET_DEPTH           (2 * CGP_SET_LEVELS)
 
 #define CGP_SET_PARAM_INDEX4 0
-#define CGP_SET_PARAM_ROOT6  1
+#define CGP_SET_PARAM_INDEX6 1
+#define CGP_SET_PARAM_ROOT6  2
+
+#define CGP_SET_INDEX6_FIRST 0x2000000000000000ULL /* of the first 64 bits */
+#define CGP_SET_INDEX6_SHIFT 45
 
 #ifndef CGP_SET_PAGE
 CGP_MATCH_INLINE const __u8 *cgp_set_page(const void *set, __u64 n) {
@@ -84,27 +92,48 @@ CGP_MATCH_INLINE __u64 cgp_set_entry_keys(__u64 entry) {
         return entry & 511;
 }
 
-/* The entry that a node of IPv6 has for this key, or BROKEN (which looks like a leaf).
- * Halving without branches: nothing to predict, which with random keys costs more than the whole comparison,
- * and nothing for the verifier to follow twice. */
+/* 1 if the difference is not negative, else 0. Computed without a branch, which the compiler would rather have:
+ * with random keys a wrong guess costs more than everything else here, and the verifier would have two paths to
+ * follow at each step. */
+CGP_MATCH_INLINE __u64 cgp_set_not_negative(__u64 difference) {
+        CGP_MATCH_OPAQUE(difference);
+        return ~difference >> 63;
+}
+
+/* 1 if the key of 64 bits at this offset is not greater, else 0. */
+CGP_MATCH_INLINE __u64 cgp_set_reaches(const __u8 *page, __u64 offset, __u64 key) {
+        __u64 other = cgp_set_u64(page, offset);
+
+        return cgp_set_not_negative((key >> 1) - (other >> 1) - (other & ~key & 1));
+}
+
+/* The entry that a node of IPv6 has for this key, or BROKEN (which looks like a leaf). Four ways at a time: the
+ * three reads do not wait for each other. */
 CGP_MATCH_INLINE __u64 cgp_set_node(const void *set, __u64 entry, __u64 key) {
         const __u8 *page = CGP_SET_PAGE(set, cgp_set_entry_page(entry));
-        __u64 keys = cgp_set_entry_offset(entry);
-        __u64 n = cgp_set_entry_keys(entry);
-        __u64 entries = keys + n * sizeof(__u64);
-        __u64 half, less, at = keys;
+        __u64 at = cgp_set_entry_offset(entry); /* keys below are not greater */
+        __u64 n = cgp_set_entry_keys(entry);    /* keys from there on that may not be greater */
+        __u64 keys = at, entries = at + n * 8, step;
         __u32 i;
 
         if (!page)
                 return CGP_MATCH_BROKEN;
-        for (i = 0; i < 9; i++) {
-                half = (n + 1) >> 1;
-                less = cgp_set_u64(page, at + half * 8 - 8);
-                /* 0 if key < less, else all ones. */
-                less = (((~key & less) | (~(key ^ less) & (key - less))) >> 63) - 1;
-                CGP_MATCH_OPAQUE(less);
-                at += half * 8 & less;
-                n -= half;
+        for (i = 0; i < 4; i++) {
+                step = n >> 2;
+                if (step == 0)
+                        break;
+                n -= step * 3;
+                step *= 8;
+                at += step *
+                        (cgp_set_reaches(page, at + step - 8, key) +
+                                cgp_set_reaches(page, at + step * 2 - 8, key) +
+                                cgp_set_reaches(page, at + step * 3 - 8, key));
+        }
+        for (i = 0; i < 3; i++) {
+                step = (n + 1) >> 1;
+                n -= step;
+                step *= 8;
+                at += step * cgp_set_reaches(page, at + step - 8, key);
         }
         return cgp_set_u32(page, entries + ((at - keys) >> 1));
 }
@@ -113,17 +142,28 @@ CGP_MATCH_INLINE __u64 cgp_set_node(const void *set, __u64 entry, __u64 key) {
 #define CGP_SET_NODE(set, entry, key) cgp_set_node(set, entry, key)
 #endif
 
-/* The entry for an IPv6 address. */
-CGP_MATCH_INLINE __u64 cgp_set_entry6(const void *set, __u64 entry, __u64 hi, __u64 lo) {
-        __u64 key = hi;
+/* As an entry: a leaf, or damage. */
+CGP_MATCH_INLINE __u64 cgp_set_entry6(
+        const void *set, const struct cgp_set_header *header, __u64 hi, __u64 lo) {
+        __u64 index = header->param[CGP_SET_PARAM_INDEX6];
+        __u64 entry = header->param[CGP_SET_PARAM_ROOT6];
+        const __u8 *page;
         __u32 i;
 
+        if (index == 0)
+                return CGP_SET_LEAF;
+        if (hi >> 61 == CGP_SET_INDEX6_FIRST >> 61) {
+                page = CGP_SET_PAGE(set, index + (hi >> (CGP_SET_INDEX6_SHIFT + 10) & 63));
+                if (!page)
+                        return CGP_MATCH_BROKEN;
+                entry = cgp_set_u32(page, (hi >> CGP_SET_INDEX6_SHIFT) * sizeof(__u32));
+        }
         for (i = 0; i < CGP_SET_DEPTH; i++) {
                 if (entry & CGP_SET_LEAF)
                         break;
-                if (entry & CGP_SET_TURN)
-                        key = lo;
-                entry = CGP_SET_NODE(set, entry, key);
+                /* As the comparison: no branch. */
+                hi ^= (hi ^ lo) & -(entry / CGP_SET_TURN & 1);
+                entry = CGP_SET_NODE(set, entry, hi);
         }
         return entry;
 }
@@ -133,8 +173,7 @@ CGP_MATCH_INLINE __u64 cgp_set_bucket(const void *set, __u64 entry, __u64 key) {
         const __u8 *page = CGP_SET_PAGE(set, cgp_set_entry_page(entry));
         __u64 combinations = cgp_set_entry_offset(entry);
         __u64 n = cgp_set_entry_keys(entry);
-        __u64 keys = combinations + (n + 1) * sizeof(__u16);
-        __u64 half, less, at = keys;
+        __u64 keys = combinations + (n + 1) * 2, at = keys, step;
         __u32 i;
 
         if (!page)
@@ -142,12 +181,10 @@ CGP_MATCH_INLINE __u64 cgp_set_bucket(const void *set, __u64 entry, __u64 key) {
         for (i = 0; i < 9; i++) {
                 if (n == 0)
                         break;
-                half = (n + 1) >> 1;
-                less = cgp_set_u16(page, at + half * 2 - 2);
-                less = ((key - less) >> 63) - 1;
-                CGP_MATCH_OPAQUE(less);
-                at += half * 2 & less;
-                n -= half;
+                step = (n + 1) >> 1;
+                n -= step;
+                step *= 2;
+                at += step * cgp_set_not_negative(key - cgp_set_u16(page, at + step - 2));
         }
         return cgp_set_u16(page, combinations + (at - keys));
 }
@@ -174,6 +211,9 @@ CGP_MATCH_INLINE __u64 cgp_set_entry4(const void *set, __u64 index, __u64 addres
                 if (entry & CGP_SET_LEAF)
                         return entry;
         }
+        /* For the verifier the entries of both kinds are the same from here on. */
+        entry &= CGP_SET_TURN - 1;
+        CGP_MATCH_OPAQUE(entry);
         return cgp_set_bucket(set, entry, address & 0xffff) | CGP_SET_LEAF;
 }
 
@@ -188,7 +228,7 @@ CGP_MATCH_INLINE __u64 cgp_set_lookup(const void *set, __u64 hash, __u64 hi, __u
         if (cgp_match_is_v4(hi, lo))
                 entry = cgp_set_entry4(set, header->param[CGP_SET_PARAM_INDEX4], lo & 0xffffffff);
         else
-                entry = cgp_set_entry6(set, header->param[CGP_SET_PARAM_ROOT6], hi, lo);
+                entry = cgp_set_entry6(set, header, hi, lo);
         if (!(entry & CGP_SET_LEAF) || entry & CGP_SET_TURN ||
                 (entry & 0xffff) >= header->n_combinations)
                 return CGP_MATCH_BROKEN;

@@ -293,11 +293,21 @@ static int tree_finish(SetTree *t, uint32_t *ret_root) {
         return -E2BIG;
 }
 
+/* Where the steps of IPv6 go, by their first 64 bits: before the index, into one of its 65536 places, behind. */
+#define PLACE_BEFORE (-1)
+#define PLACE_BEHIND 65536
+
 /* IPv6. The step at a new value of the first 64 bits waits: another with the same ones makes a tree of the
  * last 64 bits out of both. */
 struct SetWriter6 {
-        SetTree high;
-        SetTree low;
+        SetPages *pages; /* borrowed */
+        size_t index;    /* page */
+        SetTree root;    /* of what the index does not have */
+        SetTree high;    /* of one place of the index */
+        SetTree low;     /* of the last 64 bits */
+        int place;
+        bool fresh;      /* nothing in this place yet */
+        uint32_t before; /* entry of the last step */
         bool waits;
         bool in_low;
         uint64_t hi;
@@ -311,14 +321,65 @@ SetWriter6 *set_writer6_free(SetWriter6 *w) {
 }
 
 int set_writer6_new(SetPages *pages, SetWriter6 **ret) {
-        SetWriter6 *w;
+        _cleanup_(set_writer6_freep) SetWriter6 *w = NULL;
+        int r;
 
         w = calloc(1, sizeof(*w));
         if (!w)
                 return -ENOMEM;
-        w->high.pages = w->low.pages = pages;
-        *ret = w;
+        w->pages = w->root.pages = w->high.pages = w->low.pages = pages;
+        w->place = PLACE_BEFORE;
+        r = set_pages_add(pages, INDEX_PAGES, &w->index);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(w);
         return 0;
+}
+
+static int place_of(uint64_t hi) {
+        if (hi < CGP_SET_INDEX6_FIRST)
+                return PLACE_BEFORE;
+        hi = (hi - CGP_SET_INDEX6_FIRST) >> CGP_SET_INDEX6_SHIFT;
+        return hi < PLACE_BEHIND ? (int)hi : PLACE_BEHIND;
+}
+
+/* Ends one place after the other until it is the turn of this one. */
+static int writer6_go_to(SetWriter6 *w, int place) {
+        for (; w->place < place; w->place++) {
+                uint32_t entry = w->before;
+                int r;
+
+                if (w->place != PLACE_BEFORE) {
+                        if (!w->fresh) {
+                                r = tree_finish(&w->high, &entry);
+                                if (r < 0)
+                                        return r;
+                        }
+                        put_entry(w->pages, w->index, (size_t)w->place, entry);
+                }
+                w->fresh = true;
+        }
+        return 0;
+}
+
+static int writer6_high(SetWriter6 *w, uint64_t hi, uint32_t entry) {
+        SetTree *tree;
+        uint64_t start;
+        int r;
+
+        r = writer6_go_to(w, place_of(hi));
+        if (r < 0)
+                return r;
+        tree = w->place >= 0 && w->place < PLACE_BEHIND ? &w->high : &w->root;
+        start = CGP_SET_INDEX6_FIRST + ((uint64_t)w->place << CGP_SET_INDEX6_SHIFT);
+        if (w->fresh && hi != start) {
+                r = tree_add(tree, 0, start, w->before);
+                if (r < 0)
+                        return r;
+        }
+        w->fresh = false;
+        w->before = entry;
+        return tree_add(tree, 0, hi, entry);
 }
 
 static int writer6_low(SetWriter6 *w, uint64_t lo, uint16_t combination) {
@@ -349,12 +410,12 @@ static int writer6_close(SetWriter6 *w, bool is_end, uint64_t next) {
                 w->in_low = false;
         }
         w->waits = false;
-        r = tree_add(&w->high, 0, w->hi, entry);
+        r = writer6_high(w, w->hi, entry);
         if (r < 0)
                 return r;
         if (!was_low || w->hi == UINT64_MAX || (!is_end && next == w->hi + 1))
                 return 0;
-        return tree_add(&w->high, 0, w->hi + 1, CGP_SET_LEAF | w->last);
+        return writer6_high(w, w->hi + 1, CGP_SET_LEAF | w->last);
 }
 
 int set_writer6_add(SetWriter6 *w, uint64_t hi, uint64_t lo, uint16_t combination) {
@@ -377,11 +438,22 @@ int set_writer6_add(SetWriter6 *w, uint64_t hi, uint64_t lo, uint16_t combinatio
         return 0;
 }
 
-int set_writer6_finish(SetWriter6 *w, uint32_t *ret_root) {
+int set_writer6_finish(SetWriter6 *w, uint32_t *ret_index, uint32_t *ret_root) {
         int r;
 
         r = writer6_close(w, true, 0);
         if (r < 0)
                 return r;
-        return tree_finish(&w->high, ret_root);
+        if (w->place < PLACE_BEHIND) {
+                r = writer6_high(w,
+                        CGP_SET_INDEX6_FIRST + ((uint64_t)PLACE_BEHIND << CGP_SET_INDEX6_SHIFT),
+                        w->before);
+                if (r < 0)
+                        return r;
+        }
+        r = tree_finish(&w->root, ret_root);
+        if (r < 0)
+                return r;
+        *ret_index = (uint32_t)w->index;
+        return 0;
 }

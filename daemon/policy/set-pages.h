@@ -38,5 +38,5 @@ DEFINE_CLEANUP(SetWriter6 *, set_writer6_freep, set_writer6_free);
 int set_writer6_new(SetPages *pages, SetWriter6 **ret) _warn_unused_result_;
 int set_writer6_add(
         SetWriter6 *w, uint64_t hi, uint64_t lo, uint16_t combination) _warn_unused_result_;
-/* The entry at which the walk begins. */
-int set_writer6_finish(SetWriter6 *w, uint32_t *ret_root) _warn_unused_result_;
+/* The first page of the index, and the entry for what it does not have. */
+int set_writer6_finish(SetWriter6 *w, uint32_t *ret_index, uint32_t *ret_root) _warn_unused_result_;

@@ -48,38 +48,41 @@ static int step6(void *userdata, unsigned __int128 address, uint16_t combination
 }
 
 static int build4(PolicyList *const *lists, size_t n_lists, SetCombinations *c, SetPages *pages,
-        uint32_t *ret_index) {
+        uint32_t *params) {
         _cleanup_(set_writer4_freep) SetWriter4 *w = NULL;
         bool any = false;
         int r;
 
         for (size_t i = 0; i < n_lists; i++)
                 any = any || lists[i]->n_networks4 > 0;
-        if (!any) {
-                *ret_index = 0;
+        if (!any)
                 return 0;
-        }
         r = set_writer4_new(pages, &w);
         if (r < 0)
                 return r;
         r = set_sweep(lists, n_lists, 32, c, step4, w);
         if (r < 0)
                 return r;
-        return set_writer4_finish(w, ret_index);
+        return set_writer4_finish(w, &params[CGP_SET_PARAM_INDEX4]);
 }
 
 static int build6(PolicyList *const *lists, size_t n_lists, SetCombinations *c, SetPages *pages,
-        uint32_t *ret_root) {
+        uint32_t *params) {
         _cleanup_(set_writer6_freep) SetWriter6 *w = NULL;
+        bool any = false;
         int r;
 
+        for (size_t i = 0; i < n_lists; i++)
+                any = any || lists[i]->n_networks6 > 0;
+        if (!any)
+                return 0;
         r = set_writer6_new(pages, &w);
         if (r < 0)
                 return r;
         r = set_sweep(lists, n_lists, 128, c, step6, w);
         if (r < 0)
                 return r;
-        return set_writer6_finish(w, ret_root);
+        return set_writer6_finish(w, &params[CGP_SET_PARAM_INDEX6], &params[CGP_SET_PARAM_ROOT6]);
 }
 
 /* Names end with a zero byte and members are hashed by value, so that no two meanings read alike. */
@@ -142,9 +145,9 @@ int policy_set_build(
         r = set_pages_add(&pages, 1, &zero);
         if (r < 0)
                 return r;
-        r = build4(lists, n_lists, &c, &pages, &header.param[CGP_SET_PARAM_INDEX4]);
+        r = build4(lists, n_lists, &c, &pages, header.param);
         if (r >= 0)
-                r = build6(lists, n_lists, &c, &pages, &header.param[CGP_SET_PARAM_ROOT6]);
+                r = build6(lists, n_lists, &c, &pages, header.param);
         if (r == -E2BIG && reterr_limit)
                 *reterr_limit = "set size";
         if (r == -EOVERFLOW) {
