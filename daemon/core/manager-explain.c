@@ -23,18 +23,70 @@ typedef struct Checked {
         const char *why; /* not done, static */
 } Checked;
 
+/* Where the question is asked. */
+typedef struct Where {
+        const char *interface; /* as it was named, or NULL */
+        uint32_t ifindex;      /* 0: none is meant */
+} Where;
+
+static bool policy_has_via(const Policy *policy) {
+        for (size_t i = 0; i < policy->stack.n_entries; i++)
+                if (policy->stack.entries[i].rule->via)
+                        return true;
+        return false;
+}
+
+/* Without an interface: wherever no rule asks which one, any of the host's will do. */
+static int explain_where(
+        Unit *u, const char *interface, ManagerError *reterr, PolicyFlow *flow, Where *ret) {
+        const NetState *net = manager_net(u->manager);
+        const Host *host = u->policy->host;
+        Where where = { .interface = interface };
+
+        flow->place = (PolicyPlace){ 0 };
+        if (host->host.netns == 0 || !net || net->n_interfaces == 0)
+                flow->place.elsewhere = true;
+        else if (interface) {
+                if (!host_find_interface(
+                            net, host, interface, &flow->place.interface, &where.ifindex))
+                        return manager_error_set(reterr, MANAGER_ERROR_INVALID_ARGS,
+                                "the host has no interface '%.200s'; 'ip link' lists them",
+                                interface);
+        } else if (policy_has_via(u->policy))
+                flow->place.undecided = true;
+        else if (host_find_ifindex(net, host, net->interfaces[0].ifindex, &flow->place.interface))
+                where.ifindex = net->interfaces[0].ifindex;
+        else
+                flow->place.elsewhere = true;
+        *ret = where;
+        return 0;
+}
+
 /* Asks the loaded program. Its rule must be the evaluator's, too: the same answer for another reason is a
  * different policy. */
-static Checked explain_kernel(Unit *u, const PolicyFlow *flow, const PolicyJudgement *judgement) {
+static Checked explain_kernel(
+        Unit *u, const PolicyFlow *flow, const Where *where, const PolicyJudgement *judgement) {
         Manager *m = u->manager;
         uint8_t packet[PACKET_SIZE_MAX];
-        KernelDryRun run = { .packet = packet, .opener = CGP_OPENER_UNKNOWN };
+        KernelDryRun run = {
+                .packet = packet,
+                .opener = CGP_OPENER_UNKNOWN,
+                .ifindex = where->ifindex,
+                .host_netns = !flow->place.elsewhere,
+                .broadcast = flow->local_is_broadcast,
+        };
         unsigned hook = flow->direction == CGP_DIR_OUT ? CGP_HOOK_EGRESS : CGP_HOOK_INGRESS;
         uint32_t expected;
         int r;
 
         if (!u->attachment || !u->attachment->links[hook])
                 return (Checked){ .why = "not attached" };
+        if (flow->direction == CGP_DIR_BIND)
+                return (Checked){
+                        .why = "a bind is judged in the system call, which cannot be tried"
+                };
+        if (flow->place.undecided)
+                return (Checked){ .why = "it depends on the interface; name one" };
         r = packet_build(flow, packet);
         if (r < 0)
                 return (Checked){ .why = "no such packet is judged by rules" };
@@ -110,19 +162,21 @@ static int put_kernel(Unit *u, json_object *root, const Checked *checked) {
         return r;
 }
 
-static int put_flow(json_object *root, const PolicyFlow *flow) {
+static int put_flow(json_object *root, const PolicyFlow *flow, const Where *where) {
         bool out = flow->direction == CGP_DIR_OUT;
         char protocol[8], remote[POLICY_ENDPOINT_SIZE];
         int r;
 
         policy_endpoint_to_string(
                 flow->protocol, flow->remote, out ? flow->remote_port : flow->local_port, remote);
-        r = jo_put_string(root, "direction", out ? "out" : "in");
+        r = jo_put_string(root, "direction", event_direction_to_string(flow->direction));
         if (r >= 0)
                 r = jo_put_string(
                         root, "protocol", policy_protocol_to_string(flow->protocol, protocol));
         if (r >= 0)
                 r = jo_put_string(root, "remote", remote);
+        if (r >= 0)
+                r = jo_put_string(root, "via", where->interface);
         return r;
 }
 
@@ -134,6 +188,9 @@ static char *explain_source(const Unit *u, const PolicyJudgement *j) {
                 return policy_source_to_string(&j->entry->rule->source);
         if (j->reason == POLICY_REASON_OFF)
                 return policy_source_to_string(&stack->mode_source);
+        /* Nobody states what a bind that no rule is about may do. */
+        if (j->default_direction == CGP_DIR_BIND)
+                return strdup("");
         return policy_source_to_string(j->default_direction == CGP_DIR_OUT
                         ? &stack->default_out_source
                         : &stack->default_in_source);
@@ -145,7 +202,7 @@ static int put_suggestion(json_object *root, const PolicyFlow *flow, const Polic
                 .protocol = flow->protocol,
                 .remote_port = flow->remote_port,
                 .local_port = flow->local_port,
-                .rule = CGP_RULE_DEFAULT_IN,
+                .rule = CGP_RULE_FIRST,
         };
         char body[128];
 
@@ -158,6 +215,13 @@ static int put_suggestion(json_object *root, const PolicyFlow *flow, const Polic
 
 int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, ManagerError *reterr,
         bool *ret_allow, char **ret_json) {
+        return manager_explain_via(m, unit, flow, NULL, reterr, ret_allow, ret_json);
+}
+
+int manager_explain_via(Manager *m, const char *unit, const PolicyFlow *question,
+        const char *interface, ManagerError *reterr, bool *ret_allow, char **ret_json) {
+        PolicyFlow asked = *question, *flow = &asked;
+        Where where = { 0 };
         _cleanup_(jo_putp) json_object *root = NULL;
         _cleanup_free_ char *source = NULL;
         PolicyJudgement j;
@@ -169,8 +233,11 @@ int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, Manage
         r = manager_find_unit(m, unit, reterr, &u);
         if (r < 0)
                 return r;
+        r = explain_where(u, interface, reterr, flow, &where);
+        if (r < 0)
+                return r;
         j = policy_eval_flow(&u->policy->stack, &u->policy->host->host, flow);
-        checked = explain_kernel(u, flow, &j);
+        checked = explain_kernel(u, flow, &where, &j);
         detached = u->state && !u->attachment;
         source = explain_source(u, &j);
         root = json_object_new_object();
@@ -181,7 +248,7 @@ int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, Manage
         if (r >= 0)
                 r = jo_put_string(root, "unit", u->name);
         if (r >= 0)
-                r = put_flow(root, flow);
+                r = put_flow(root, flow, &where);
         if (r >= 0)
                 r = put_entry(root, "rule", j.entry, /* with_source= */ false);
         if (r >= 0)
@@ -197,9 +264,9 @@ int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, Manage
                 r = jo_put_u64(root, "generation", unit_get_generation(u));
         if (r >= 0)
                 r = jo_put_string(root, "default-direction",
-                        j.reason != POLICY_REASON_DEFAULT            ? NULL
-                                : j.default_direction == CGP_DIR_OUT ? "out"
-                                                                     : "in");
+                        j.reason != POLICY_REASON_DEFAULT
+                                ? NULL
+                                : event_direction_to_string(j.default_direction));
         if (r >= 0)
                 r = put_kernel(u, root, &checked);
         if (r >= 0)

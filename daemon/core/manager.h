@@ -189,6 +189,12 @@ int manager_detach(Manager *m, const char *unit, ManagerError *reterr,
 int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, ManagerError *reterr,
         bool *ret_allow, char **ret_json) _warn_unused_result_;
 
+/* The same by an interface (name or altname) of the host; NULL: by whichever it would take, which is not known, so
+ * that a policy with `via` is answered as a system call is: it passes if some interface lets it. flow->place is
+ * worked out here. */
+int manager_explain_via(Manager *m, const char *unit, const PolicyFlow *flow, const char *interface,
+        ManagerError *reterr, bool *ret_allow, char **ret_json) _warn_unused_result_;
+
 /* A stream of events: one end of a socket. units NULL: all; n_lines of the log first; follow false: then
  * it ends. The number of streams has a limit. */
 int manager_open_stream(Manager *m, char *const *units, size_t n_lines, bool follow,

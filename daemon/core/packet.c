@@ -17,6 +17,7 @@
 
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
 static const uint8_t local4[4] = { 192, 0, 2, 1 }; /* TEST-NET-1, RFC 5737 */
+static const uint8_t broadcast4[4] = { 255, 255, 255, 255 };
 static const uint8_t multicast4[4] = { 224, 0, 0, 251 };
 static const uint8_t local6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 }; /* RFC 3849 */
 static const uint8_t multicast6[16] = { 0xff, 0x02, [15] = 0xfb };
@@ -62,7 +63,9 @@ static size_t packet_transport(const PolicyFlow *flow, uint8_t *p) {
 }
 
 static int packet_build4(const PolicyFlow *flow, uint8_t *packet) {
-        const uint8_t *local = flow->local_is_multicast ? multicast4 : local4;
+        const uint8_t *local = flow->local_is_multicast ? multicast4
+                : flow->local_is_broadcast              ? broadcast4
+                                                        : local4;
         bool out = flow->direction == CGP_DIR_OUT;
         struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = flow->protocol };
         size_t n;
@@ -102,7 +105,11 @@ static int packet_build6(const PolicyFlow *flow, uint8_t *packet) {
 }
 
 int packet_build(const PolicyFlow *flow, uint8_t packet[PACKET_SIZE_MAX]) {
+        if (flow->direction == CGP_DIR_BIND)
+                return -EOPNOTSUPP;
         if (memcmp(flow->remote, mapped_prefix, sizeof(mapped_prefix)) == 0)
                 return packet_build4(flow, packet);
+        if (flow->local_is_broadcast)
+                return -EOPNOTSUPP;
         return packet_build6(flow, packet);
 }

@@ -10,6 +10,7 @@
 #define PACKET_SIZE_MAX 128
 
 /* From the network header on. The local address is of the documentation ranges (or a multicast group for
- * flow->local_is_multicast). Returns the size. -EOPNOTSUPP: such a packet would not be judged by rules (a
+ * flow->local_is_multicast, the limited broadcast address for flow->local_is_broadcast). Returns the size.
+ * -EOPNOTSUPP: there is no such packet (a bind, a broadcast of IPv6), or it would not be judged by rules (a
  * protocol that is an IPv6 extension header). */
 int packet_build(const PolicyFlow *flow, uint8_t packet[PACKET_SIZE_MAX]);

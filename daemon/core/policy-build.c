@@ -41,7 +41,7 @@ static int manager_take_counter(
         r = slots_take(m->counters, &slot);
         if (r < 0)
                 return manager_error_set(reterr, MANAGER_ERROR_LIMIT_EXCEEDED,
-                        "%s: its policy has more rules than counters are left (all subjects together "
+                        "%s: no counters left: its policy has more rules than there are (all subjects together "
                         "have %u); the policy in force is unchanged",
                         state->name, CGP_MAX_COUNTERS - 1);
         r = m->kernel->ops->counter_clear(m->kernel, slot);

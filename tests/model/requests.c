@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "requests.h"
 
+#include <sys/stat.h>
+
 #include <stdlib.h>
 
+#include "core/manager-internal.h"
 #include "util/macro.h"
 
 const char *const request_jobs[REQUEST_JOBS] = { "web", "db", "cache" };
@@ -248,6 +251,106 @@ static int run_end(World *w, ManagerError *reterr) {
         return world_wait(w, has_two_jobs);
 }
 
+/* -- What surrounds policies ------------------------------------------------------------------------ */
+
+static const char list_file[] = "lists/bad.txt";
+static const char list_text_before[] = "198.51.100.0/24\n203.0.113.5\n";
+static const char list_text_after[] = "198.51.100.0/25\n192.0.2.0/26\n";
+
+static const char listed_inline[] =
+        "{ \"cgpolicy\": 1,\n"
+        "  \"match\": { \"units\": [ \"web\", \"db\" ] },\n"
+        "  \"lists\": { \"bad\": { \"networks\": [ \"198.51.100.0/24\", \"192.0.2.99\" ] } },\n"
+        "  \"rules\": [ \"never to @bad\", \"allow out udp\" ] }\n";
+static const char listed_file[] = "{ \"cgpolicy\": 1,\n"
+                                  "  \"match\": { \"units\": [ \"web\", \"db\" ] },\n"
+                                  "  \"lists\": { \"bad\": { \"file\": \"lists/bad.txt\" } },\n"
+                                  "  \"rules\": [ \"never to @bad\", \"allow out udp\" ] }\n";
+
+static int add_to(World *w, const char *job, PolicyVerdict verdict, const char *body) {
+        _cleanup_free_ char *id = NULL;
+        uint64_t generation;
+
+        return manager_add_rule(w->manager, job, verdict, body, "", NULL, &id, &generation);
+}
+
+static int put_list(World *w, const char *text) {
+        (void)mkdirat(w->dir_fd, "lists", 0700);
+        return world_put(w, list_file, text);
+}
+
+static int prepare_via(World *w) {
+        int r = three_jobs(w);
+
+        return r < 0 ? r : add_to(w, "db", POLICY_ALLOW, "in tcp/22 via wg0");
+}
+
+/* A name that no rule had: every job with a rule about interfaces is numbered anew. */
+static int run_renumber(World *w, ManagerError *reterr) {
+        return add(w, POLICY_DENY, "out tcp/443 via eth0", reterr);
+}
+
+static int run_add_lan(World *w, ManagerError *reterr) {
+        return add(w, POLICY_DENY, "out tcp/443 to lan", reterr);
+}
+
+static int run_apply_inline(World *w, ManagerError *reterr) {
+        return apply(w, listed_inline, reterr);
+}
+
+static int prepare_list_file(World *w) {
+        int r = three_jobs(w);
+
+        if (r >= 0)
+                r = put_list(w, list_text_before);
+        return r < 0 ? r : apply(w, listed_inline, NULL);
+}
+
+static int run_apply_list_file(World *w, ManagerError *reterr) {
+        return apply(w, listed_file, reterr);
+}
+
+static int prepare_listed(World *w) {
+        int r = prepare_list_file(w);
+
+        return r < 0 ? r : apply(w, listed_file, NULL);
+}
+
+static bool list_worker_is_idle(World *w) {
+        return !list_worker_is_busy(w->manager->list_worker);
+}
+
+static int again_list(World *w) {
+        manager_reread_lists(w->manager);
+        return world_wait(w, list_worker_is_idle);
+}
+
+static int run_list_changes(World *w, ManagerError *reterr) {
+        int r = put_list(w, list_text_after);
+
+        return r < 0 ? r : again_list(w);
+}
+
+/* web by the networks, db by the numbers of interfaces. */
+static int prepare_host(World *w) {
+        int r = prepare_via(w);
+
+        w->net = &world_net;
+        if (r >= 0)
+                r = add_to(w, "web", POLICY_DENY, "out tcp/443 to lan");
+        return r < 0 ? r : add_to(w, "db", POLICY_ALLOW, "out tcp/443 to lan via eth0");
+}
+
+static int again_host(World *w) {
+        manager_net_changed(w->manager);
+        return 0;
+}
+
+static int run_host_changes(World *w, ManagerError *reterr) {
+        w->manager->config.net = &world_net_later;
+        return again_host(w);
+}
+
 const Request requests[] = {
         { "create", two_jobs, run_create, .makes_job = true },
         { "add an allow", three_jobs, run_add_allow, .change = POLICY_CHANGE_LOOSEN },
@@ -273,6 +376,15 @@ const Request requests[] = {
                 .change = POLICY_CHANGE_LOOSEN },
         { "detach all after an adoption", prepare_adopted, run_detach_all, .one_by_one = true,
                 .change = POLICY_CHANGE_LOOSEN },
+        { "rule by another interface", prepare_via, run_renumber, .change = POLICY_CHANGE_TIGHTEN },
+        { "rule about the lan", three_jobs, run_add_lan, .change = POLICY_CHANGE_TIGHTEN },
+        { "apply a list", three_jobs, run_apply_inline, .change = POLICY_CHANGE_MIXED },
+        { "apply a list from a file", prepare_list_file, run_apply_list_file,
+                .change = POLICY_CHANGE_MIXED },
+        { "file of a list changes", prepare_listed, run_list_changes, .one_by_one = true,
+                .nobody_asked = true, .again = again_list, .change = POLICY_CHANGE_MIXED },
+        { "networks and interfaces change", prepare_host, run_host_changes, .one_by_one = true,
+                .nobody_asked = true, .again = again_host, .change = POLICY_CHANGE_MIXED },
         { "end of a job", three_seen_jobs, run_end, .ends_job = true },
 };
 const size_t n_requests = ELEMENTSOF(requests);

@@ -15,10 +15,12 @@ typedef struct Request {
         int (*run)(World *w, ManagerError *reterr);
         /* What may differ on disk after a failure: a prefix, or NULL. */
         const char *files_except;
-        bool makes_job;      /* the last job is made by it */
-        bool one_by_one;     /* jobs are changed each for itself */
-        bool ends_job;       /* the first job is ended by it */
-        PolicyChange change; /* what it does to the first job, as seen from outside */
+        bool makes_job;    /* the last job is made by it */
+        bool one_by_one;   /* jobs are changed each for itself */
+        bool ends_job;     /* the first job is ended by it */
+        bool nobody_asked; /* the host changes: nobody is told of a failure, jobs follow one by one */
+        int (*again)(World *w); /* nobody_asked: what makes those follow that could not */
+        PolicyChange change;    /* what it does to the first job, as seen from outside */
 } Request;
 
 extern const Request requests[];

@@ -62,7 +62,7 @@ static void test_rules_of_a_file(void **state) {
         job(w, 0, "web", NULL);
         before = remember(w);
         assert_refused(
-                apply(w, "a.json", more, &error), &error, MANAGER_ERROR_LIMIT_EXCEEDED, "4096");
+                apply(w, "a.json", more, &error), &error, MANAGER_ERROR_LIMIT_EXCEEDED, "16000");
         assert_unchanged(w, &before);
         assert_ok(apply(w, "a.json", most, &error), &error);
         assert_int_equal(unit_get_n_rules(unit(w, "web")), POLICY_FILE_RULES_MAX);
@@ -143,7 +143,7 @@ static void test_counters(void **state) {
 
         job(w, 0, "web", NULL);
         take_all_but(w->manager->counters, UNIT_STATE_RESERVED);
-        /* A job takes six, and one for each rule. */
+        /* A job takes seven, and one for each rule. */
         before = remember(w);
         assert_int_equal(world_create(w, "db", POLICY_DEFAULT_DENY, two), -EREMOTEIO);
         assert_unchanged(w, &before);

@@ -195,6 +195,21 @@ static unsigned count_images(World *w, const Attachment *a) {
         return n;
 }
 
+/* Set maps that nobody can name any more are given back. */
+static char *audit_lists(World *w) {
+        const Manager *m = w->manager;
+        uint32_t named = m->now.lists->has_slot ? 1U << m->now.lists->slot : 0;
+
+        for (size_t i = 0; i < m->n_units; i++)
+                if (m->units[i]->attachment)
+                        named |= m->units[i]->attachment->sets;
+        for (uint32_t slot = 0; slot < CGP_MAX_SET_SLOTS; slot++)
+                if (!!(named & (1U << slot)) != (fake_kernel_lists_hash(w->fake, slot) != 0))
+                        return complain(
+                                "set map %u is %s", slot, named & (1U << slot) ? "gone" : "left");
+        return NULL;
+}
+
 static char *audit_slots(World *w) {
         uint32_t n_counters = 0, n_subjects = 0;
         const Manager *m = w->manager;
@@ -297,6 +312,8 @@ char *world_audit(World *w) {
                 return complain("%u handles are open where %u should be",
                         fake_kernel_n_handles(w->fake), n_handles);
         wrong = audit_slots(w);
+        if (!wrong)
+                wrong = audit_lists(w);
         if (!wrong)
                 wrong = audit_files(w);
         return wrong ? wrong : audit_cgroups(w);

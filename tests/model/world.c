@@ -161,6 +161,45 @@ int world_main(int (*tests)(void)) {
         return run_in_cgroup(mount_fd, tests);
 }
 
+/* -- The network ----------------------------------------------------------------------------------- */
+
+static char lo[] = "lo", eth0[] = "eth0", uplink[] = "uplink", wg0[] = "wg0";
+static char *lo_names[] = { lo, NULL };
+static char *eth0_names[] = { eth0, NULL };
+static char *eth0_names_later[] = { eth0, wg0, uplink, NULL };
+static char *wg0_names[] = { wg0, NULL };
+static NetInterface interfaces[] = {
+        { .ifindex = 1, .names = lo_names, .is_loopback = true },
+        { .ifindex = FAKE_ETH0, .names = eth0_names },
+        { .ifindex = FAKE_WG0, .names = wg0_names },
+};
+/* wg0 is gone, and its name is one more of eth0's. */
+static NetInterface interfaces_later[] = {
+        { .ifindex = 1, .names = lo_names, .is_loopback = true },
+        { .ifindex = FAKE_ETH0, .names = eth0_names_later },
+};
+static NetNetwork networks[] = {
+        { .address = { [10] = 0xff, [11] = 0xff, 10, 1 }, .bits = 112 },
+};
+static NetNetwork networks_later[] = {
+        { .address = { [10] = 0xff, [11] = 0xff, 10, 2 }, .bits = 112 },
+};
+
+const NetState world_net = {
+        .netns = 1,
+        .interfaces = interfaces,
+        .n_interfaces = ELEMENTSOF(interfaces),
+        .networks = networks,
+        .n_networks = 1,
+};
+const NetState world_net_later = {
+        .netns = 1,
+        .interfaces = interfaces_later,
+        .n_interfaces = ELEMENTSOF(interfaces_later),
+        .networks = networks_later,
+        .n_networks = 1,
+};
+
 /* -- One world ------------------------------------------------------------------------------------- */
 
 static pid_t start_process(void) {
@@ -185,6 +224,7 @@ World *world_new_mounted(const char *options) {
         if (!w)
                 return NULL;
         w->dir_fd = w->cgroup_fd = -EBADF;
+        w->net = &world_net;
         (void)snprintf(name, sizeof(name), "w%u", n_worlds++);
         (void)snprintf(w->dir, sizeof(w->dir), "%s/%s", base_path, name);
         (void)snprintf(w->cgroup, sizeof(w->cgroup), "/%s", name);

@@ -26,6 +26,11 @@ typedef struct World {
         Manager *manager;    /* NULL: none runs */
 } World;
 
+/* The host's network as a world begins with it: lo, eth0 in 10.1.0.0/16, wg0; and another one, where eth0 is in
+ * 10.2.0.0/16 and has a second name that rules may use. */
+extern const NetState world_net;
+extern const NetState world_net_later;
+
 /* Runs the tests in a child that has a tmpfs of its own; removes its cgroups whatever becomes of it.
  * Returns 77 where that cannot be, and says why. */
 int world_main(int (*tests)(void));

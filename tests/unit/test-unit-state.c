@@ -145,7 +145,7 @@ static void test_tampered(void **state) {
                 { "\"detached\":1", "\"detached\":2" },
                 { "\"detached\":1", "\"detached\":true" },
                 { "\"next-number\":18", "\"next-number\":15" },
-                { "\"next-number\":18", "\"next-number\":4112" },
+                { "\"next-number\":18", "\"next-number\":16016" },
                 { "\"next-number\":18", "\"next-number\":65552" },
                 { "\"retired-packets\":", "\"retired-packets\":-" },
                 { "\"retired-would\":2", "\"retired-would\":\"2\"" },
@@ -155,14 +155,14 @@ static void test_tampered(void **state) {
                 { "[0,101,", "[0,\"101\"," },
                 { "[0,101,", "[0,101.5," },
                 { "[0,101,", "[0,[]," },
-                { "[0,101,", "[0," },
+                { "[0,101,102,", "[0," },
                 { "[0,101,", "[0,0,101," },
                 { "\"reserved\":[", "\"reserved\":{},\"x\":[" },
                 { "\"rules\":[", "\"rules\":7,\"x\":[" },
                 { "\"rules\":[{", "\"rules\":[7,{" },
                 { "\"number\":16", "\"number\":15" },
                 { "\"number\":16", "\"number\":17" }, /* that of the other one */
-                { "\"number\":16", "\"number\":4112" },
+                { "\"number\":16", "\"number\":16016" },
                 { "\"number\":16", "\"number\":65552" },
                 { "\"slot\":107", "\"slot\":0" },
                 { "\"slot\":107", "\"slot\":65536" },
@@ -233,8 +233,9 @@ static void test_random_bytes(void **state) {
                 assert_in_range(got->subject, 1, CGP_MAX_SUBJECTS - 1);
                 assert_in_range(
                         got->next_number, CGP_RULE_FIRST, CGP_RULE_FIRST + CGP_MAX_RULES - 1);
-                for (unsigned k = 1; k < UNIT_STATE_RESERVED; k++)
+                for (unsigned k = 1; k < UNIT_STATE_RESERVED - 1; k++)
                         assert_in_range(got->reserved[k], 1, CGP_MAX_COUNTERS - 1);
+                assert_in_range(got->reserved[UNIT_STATE_RESERVED - 1], 0, CGP_MAX_COUNTERS - 1);
                 for (size_t k = 0; k < got->n_rules; k++) {
                         assert_in_range(got->rules[k].number, CGP_RULE_FIRST,
                                 CGP_RULE_FIRST + CGP_MAX_RULES - 1);
@@ -242,6 +243,63 @@ static void test_random_bytes(void **state) {
                 }
         }
         assert_true(n_read > 0);
+}
+
+/* As a predecessor wrote it, that knew no binds. */
+static void test_fewer_reserved(void **state) {
+        int fd = ((TempDir *)*state)->fd;
+        _cleanup_(unit_state_freep) UnitState *s = make_state(), *read = NULL;
+        _cleanup_free_ char *text = NULL, *old = NULL;
+
+        assert_int_equal(unit_state_save(s, fd), 0);
+        text = get(fd);
+        old = replace(text, ",107],", "],");
+        put(fd, NAME, old, strlen(old));
+        assert_int_equal(unit_state_load(fd, NAME, &read), 0);
+        assert_int_equal(read->reserved[6], 106);
+        assert_int_equal(read->reserved[7], 0);
+}
+
+/* As many as there may be are found, kept and read back without walking them all for each. */
+static void test_many_rules(void **state) {
+        int fd = ((TempDir *)*state)->fd;
+        _cleanup_(unit_state_freep) UnitState *s = make_state(), *copy = NULL, *read = NULL;
+        _cleanup_free_ bool *keep = calloc(CGP_MAX_RULES, sizeof(*keep));
+        char key[32];
+
+        assert_non_null(keep);
+        while (s->n_rules < CGP_MAX_RULES) {
+                UnitStateRule *rule;
+
+                (void)snprintf(key, sizeof(key), "many %zu", s->n_rules);
+                keep[s->n_rules] = s->n_rules % 3 == 0;
+                assert_int_equal(unit_state_add(s, key, &rule), 0);
+                rule->slot = (uint32_t)s->n_rules;
+        }
+        assert_int_equal(unit_state_copy(s, &copy), 0);
+        assert_int_equal(unit_state_save(s, fd), 0);
+        assert_int_equal(unit_state_load(fd, NAME, &read), 0);
+        assert_states_equal(s, read);
+        unit_state_keep(copy, keep);
+        for (size_t i = 10; i < CGP_MAX_RULES; i++) {
+                const UnitStateRule *rule;
+
+                (void)snprintf(key, sizeof(key), "many %zu", i);
+                rule = unit_state_find(copy, key);
+                assert_int_equal(rule != NULL, i % 3 == 0);
+                if (rule)
+                        assert_string_equal(rule->key, key);
+        }
+}
+
+static void remove_one(UnitState *s, size_t i) {
+        bool *keep = malloc(s->n_rules * sizeof(*keep));
+
+        assert_non_null(keep);
+        for (size_t k = 0; k < s->n_rules; k++)
+                keep[k] = k != i;
+        unit_state_keep(s, keep);
+        free(keep);
 }
 
 static void test_numbers_go_round(void **state) {
@@ -260,14 +318,14 @@ static void test_numbers_go_round(void **state) {
 
         /* What is free is found, however far away. */
         assert_ptr_equal(unit_state_find(s, "1000"), &s->rules[1000]);
-        unit_state_remove(s, 1000);
+        remove_one(s, 1000);
         assert_null(unit_state_find(s, "1000"));
         assert_int_equal(unit_state_add(s, "more", &rule), 0);
         assert_int_equal(rule->number, CGP_RULE_FIRST + 1000);
 
         /* And not the one that has just become free. */
-        unit_state_remove(s, 0);
-        unit_state_remove(s, 2000);
+        remove_one(s, 0);
+        remove_one(s, 2000);
         assert_int_equal(unit_state_add(s, "again", &rule), 0);
         assert_int_not_equal(rule->number, CGP_RULE_FIRST);
         assert_string_equal(unit_state_find(s, "again")->key, "again");
@@ -304,6 +362,8 @@ int main(void) {
                 DIR_TEST(test_cut_off_and_more),
                 DIR_TEST(test_random_bytes),
                 cmocka_unit_test(test_numbers_go_round),
+                DIR_TEST(test_fewer_reserved),
+                DIR_TEST(test_many_rules),
                 DIR_TEST(test_too_long),
         };
 
