@@ -81,8 +81,7 @@ CGP_INLINE int cgp_bind_judge(void *ctx, const struct cgp_tuple *t, __u32 hook) 
         if (counter)
                 __sync_fetch_and_add(&counter->blocked, 1);
         cgp_bind_report(ctx, t, verdict, hook);
-        if (cgp_instance.has_retval && cgp_image.config.refusal)
-                (void)bpf_set_retval(-(int)cgp_image.config.refusal);
+        cgp_refuse_with_errno();
         return CGP_REFUSE;
 }
 
@@ -149,10 +148,10 @@ CGP_INLINE int cgp_bind_done(struct bpf_sock *ctx, struct cgp_tuple *t, __u32 ho
         t->local_port = ctx->src_port;
         t->protocol = protocol;
         notes = cgp_bind_notes(ctx);
-        if (notes && notes->reported_port == t->local_port) {
-                notes->reported_port = 0;
+        if (notes && notes->reported_port == t->local_port)
                 return CGP_PROCEED;
-        }
+        if (notes)
+                notes->reported_port = t->local_port;
         return cgp_bind_judge(ctx, t, hook);
 }
 

@@ -181,7 +181,7 @@ CGP_INLINE __u64 cgp_judge_packet(struct bpf_sock *sk, const struct cgp_tuple *t
         if (sk && sk->protocol == t->protocol) {
                 if (t->protocol == IPPROTO_TCP) {
                         if (sk->type == CGP_SOCK_STREAM)
-                                opener = cgp_tcp_opener(sk, t, is_egress);
+                                opener = cgp_any(cgp_tcp_opener(sk, t, is_egress));
                 } else if (cgp_has_ports(t->protocol) ? sk->type != CGP_SOCK_RAW
                                                       : t->flags & CGP_TUPLE_ECHO) {
                         /* ping sockets, and ping with a raw socket, too */

@@ -16,10 +16,13 @@
 #define CGP_CREDIT_LIMIT (CGP_EVENT_BURST * CGP_EVENT_COST)
 
 /* Takes an event's worth out of the subject's bucket. An untouched bucket is full. */
-CGP_INLINE int cgp_bucket_take(struct cgp_bucket *bucket, __u64 now) {
+CGP_GLOBAL int cgp_bucket_take(__u32 subject, __u64 now) {
+        struct cgp_bucket *bucket = bpf_map_lookup_elem(&cgp_buckets, &subject);
         __u64 credit;
         int taken = 0;
 
+        if (!bucket)
+                return 0;
         bpf_spin_lock(&bucket->lock);
         credit = bucket->credit;
         if (now > bucket->refilled) {
@@ -37,26 +40,51 @@ CGP_INLINE int cgp_bucket_take(struct cgp_bucket *bucket, __u64 now) {
         return taken;
 }
 
-CGP_INLINE void cgp_bucket_give_back(struct cgp_bucket *bucket) {
+/* The record was lost: so it cost nothing. */
+CGP_GLOBAL int cgp_event_lost(__u32 subject) {
+        struct cgp_bucket *bucket = bpf_map_lookup_elem(&cgp_buckets, &subject);
+
+        cgp_stat_add(CGP_STAT_EVENTS_LOST);
+        if (!bucket)
+                return 0;
         bpf_spin_lock(&bucket->lock);
         bucket->credit += CGP_EVENT_COST;
         bpf_spin_unlock(&bucket->lock);
+        return 0;
 }
 
-/* Called when the record is in the buffer already, and looks at the clock itself: a reader that drains
- * CGP_WAKE_NSEC after a wake-up then finds every record that did not wake it. */
-CGP_CALLED int cgp_wake_reader(void *ctx) {
-        __u64 now = bpf_ktime_get_ns();
+/* Is it time to wake the reader? If so, it counts as woken. Two CPUs may both be told so; a wake-up too many is
+ * harmless. */
+CGP_GLOBAL int cgp_wake_is_due(__u64 now) {
         __u32 zero = 0;
         __u64 *woken;
 
         woken = bpf_map_lookup_elem(&cgp_woken, &zero);
         if (!woken || (*woken != 0 && (__s64)(now - *woken) < (__s64)CGP_WAKE_NSEC))
                 return 0;
-        /* Two CPUs may both come here; a wake-up too many is harmless. */
         *woken = now;
-        if (bpf_perf_event_output(ctx, &cgp_wake, BPF_F_CURRENT_CPU, &now, sizeof(now)) < 0)
+        return 1;
+}
+
+CGP_GLOBAL int cgp_wake_failed(void) {
+        __u32 zero = 0;
+        __u64 *woken;
+
+        woken = bpf_map_lookup_elem(&cgp_woken, &zero);
+        if (woken)
                 *woken = 0;
+        return 0;
+}
+
+/* Called when the record is in the buffer already, and looks at the clock itself: a reader that drains
+ * CGP_WAKE_NSEC after a wake-up then finds every record that did not wake it. */
+CGP_INLINE int cgp_wake_reader(void *ctx) {
+        __u64 now = bpf_ktime_get_ns();
+
+        if (!cgp_wake_is_due(now))
+                return 0;
+        if (bpf_perf_event_output(ctx, &cgp_wake, BPF_F_CURRENT_CPU, &now, sizeof(now)) < 0)
+                return cgp_wake_failed();
         return 0;
 }
 
@@ -82,7 +110,6 @@ CGP_INLINE struct cgp_denial *cgp_denial_count(
 CGP_CALLED int cgp_emit(void *ctx, struct cgp_denial *denial) {
         struct cgp_event *event = &denial->first;
         struct cgp_denial_key key = {};
-        struct cgp_bucket *bucket;
         struct cgp_denial *entry;
         __u32 subject = event->subject;
         __u64 now = bpf_ktime_get_ns();
@@ -119,14 +146,10 @@ CGP_CALLED int cgp_emit(void *ctx, struct cgp_denial *denial) {
                 cgp_stat_add(CGP_STAT_UNITEMISED);
         }
 
-        bucket = bpf_map_lookup_elem(&cgp_buckets, &subject);
-        if (!bucket || !cgp_bucket_take(bucket, now))
+        if (!cgp_bucket_take(subject, now))
                 return 0;
-        if (bpf_perf_event_output(ctx, &cgp_events, BPF_F_CURRENT_CPU, event, sizeof(*event)) < 0) {
-                cgp_stat_add(CGP_STAT_EVENTS_LOST);
-                cgp_bucket_give_back(bucket);
-                return 0;
-        }
+        if (bpf_perf_event_output(ctx, &cgp_events, BPF_F_CURRENT_CPU, event, sizeof(*event)) < 0)
+                return cgp_event_lost(subject);
         if (entry) {
                 entry->reported = event->total;
                 entry->last_event = now;

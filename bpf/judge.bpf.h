@@ -12,16 +12,14 @@
 
 #include "maps.bpf.h"
 
-/* A function that the verifier looks at once, by itself, and not again for each path that leads to a call:
- * without this a load would take a hundred times as long. The price is that it can take numbers only
- * (pointers to memory come with 5.12, and a context needs the kernel's BTF). Weak: each object has it, the
- * linked one has it once. */
-#define CGP_GLOBAL __weak __attribute__((noinline))
-
 __u64 cgp_walk(__u64 paths, __u64 entry, __u64 key);
 #define CGP_MATCH_WALK(tables, size, paths, entry, key) cgp_walk(paths, entry, key)
 
+__u64 cgp_set_step(__u64 entry, __u64 key);
+#define CGP_SET_NODE(set, entry, key) cgp_set_step(entry, key)
+
 #include "match.bpf.h"
+#include "set.bpf.h"
 
 /* One packet or system call, seen from our side. Addresses are also read as words. */
 struct cgp_tuple {
@@ -114,9 +112,24 @@ CGP_GLOBAL __u64 cgp_walk(__u64 paths, __u64 entry, __u64 key) {
         return cgp_match_walk(cgp_tables.bytes, cgp_instance.table_size, paths, entry, key);
 }
 
-/* The combination of sets that an address is in, or CGP_MATCH_BROKEN. */
+CGP_INLINE void *cgp_set_map(void) {
+        __u32 slot = cgp_image.config.set_slot;
+
+        return bpf_map_lookup_elem(&cgp_sets, &slot);
+}
+
+/* One node of the set map, see CGP_SET_NODE. A slot that is emptied meanwhile reads as broken. */
+CGP_GLOBAL __u64 cgp_set_step(__u64 entry, __u64 key) {
+        void *set = cgp_set_map();
+
+        return set ? cgp_set_node(set, entry, key) : CGP_MATCH_BROKEN;
+}
+
+/* The combination of lists that an address is in, or CGP_MATCH_BROKEN. */
 CGP_GLOBAL __u64 cgp_combination(__u64 hi, __u64 lo) {
-        return (hi ^ lo) | CGP_MATCH_BROKEN;
+        void *set = cgp_set_map();
+
+        return set ? cgp_set_lookup(set, cgp_image.config.set_hash, hi, lo) : CGP_MATCH_BROKEN;
 }
 
 /* The verdict of one view, without a direction. hi, lo: the address's words in host byte order; service:
@@ -176,4 +189,12 @@ CGP_INLINE __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
                 return verdict;
         other = cgp_judge(t, other_view);
         return cgp_is_never(other) ? cgp_never_in_place_of(other, verdict) : verdict;
+}
+
+/* The binding of the local port. */
+CGP_INLINE __u64 cgp_judge_local(const struct cgp_tuple *t) {
+        const __u64 *local = (const __u64 *)(const void *)t->local;
+
+        return cgp_judge_view(bpf_be64_to_cpu(local[0]), bpf_be64_to_cpu(local[1]), CGP_VIEW_BIND,
+                (__u64)t->protocol << 32 | (__u64)t->local_port << 16, t->place);
 }

@@ -15,8 +15,9 @@
 
 #include "cgp-abi.h"
 
-#define CGP_INLINE static inline __attribute__((always_inline))
-#define CGP_CALLED static __attribute__((noinline)) /* its own stack frame: 512 bytes are shared */
+#define CGP_INLINE    static inline __attribute__((always_inline))
+#define CGP_OPAQUE(x) asm volatile("" : "+r"(x))       /* the compiler does not know x any more */
+#define CGP_CALLED    static __attribute__((noinline)) /* its own stack frame: 512 bytes are shared */
 
 extern const volatile struct cgp_instance cgp_instance;
 
@@ -139,9 +140,30 @@ struct {
         __uint(value_size, sizeof(__u32));
 } cgp_wake SEC(".maps") __weak;
 
-CGP_INLINE void cgp_stat_add(__u32 stat) {
+/* A function that the verifier looks at once, by itself, and not again for each path that leads to a call:
+ * without this a load would take a hundred times as long. The price is that it can take numbers only
+ * (pointers to memory come with 5.12, and a context needs the kernel's BTF). Weak: each object has it, the
+ * linked one has it once. */
+#define CGP_GLOBAL __weak __attribute__((noinline))
+
+CGP_GLOBAL int cgp_stat_add(__u32 stat) {
         __u64 *value = bpf_map_lookup_elem(&cgp_stats, &stat);
 
         if (value)
                 __sync_fetch_and_add(value, 1);
+        return 0;
+}
+
+/* x. To the verifier it is any number: it does not follow what comes next for each of the values that x may have. */
+CGP_GLOBAL __u64 cgp_any(__u64 x) {
+        CGP_OPAQUE(x);
+        return x;
+}
+
+/* Of a refused system call. Without it the errno is EPERM. */
+CGP_INLINE void cgp_refuse_with_errno(void) {
+        int refusal = cgp_image.config.refusal;
+
+        if (cgp_instance.has_retval && refusal > 0)
+                (void)bpf_set_retval(-refusal);
 }

@@ -33,40 +33,65 @@
 #define CGP_MATCH_BROKEN   (~0ULL)
 #define CGP_MATCH_MIN_SIZE 64U
 
-/* The leaf at which the walk ends, or BROKEN. Scalars are 64 bits wide because without 32-bit jumps the
- * compiler compares a zero-extended copy of an index and then uses the original. */
+/* One step of a walk that has not ended: from `entry` to the next, which is returned, with *key advanced.
+ * BROKEN: out of bounds. Scalars are 64 bits wide because without 32-bit jumps the compiler compares a
+ * zero-extended copy of an index and then uses the original.
+ * A path is taken without a jump, and before a node is looked at: what the verifier then knows of key and entry
+ * covers what it would find by the other way, and it does not follow both. */
+CGP_MATCH_INLINE __u64 cgp_match_step(
+        const __u8 *tables, __u64 size, __u64 paths, __u64 entry, __u64 *key) {
+        const struct cgp_path *path;
+        __u64 offset, differs, negated;
+
+        if (__builtin_expect(entry & CGP_ENTRY_PATH, 1)) {
+                offset = paths + (entry & CGP_INDEX_MASK) * sizeof(*path);
+                CGP_MATCH_OPAQUE(offset);
+                if (offset > size - sizeof(*path))
+                        return CGP_MATCH_BROKEN;
+                path = (const struct cgp_path *)(const void *)(tables + offset);
+                differs = (*key & path->mask) ^ path->value;
+                negated = -differs;
+                CGP_MATCH_OPAQUE(negated);
+                differs = (differs | negated) >> 63;
+                CGP_MATCH_OPAQUE(differs);
+                *key <<= path->shift & (differs - 1) & 63;
+                return (&path->hit)[differs & 1];
+        }
+        offset = (entry << 8 | *key >> 56) * sizeof(__u16);
+        CGP_MATCH_OPAQUE(offset);
+        if (offset > size - sizeof(__u16))
+                return CGP_MATCH_BROKEN;
+        *key <<= 8;
+        return *(const __u16 *)(const void *)(tables + offset);
+}
+
+/* The leaf at which the walk ends, or BROKEN, which is a leaf to the steps. Written out: a loop would be followed
+ * by the verifier all the same, with more to compare. */
 CGP_MATCH_INLINE __u64 cgp_match_walk(
         const __u8 *tables, __u64 size, __u64 paths, __u64 entry, __u64 key) {
-        const struct cgp_path *path;
-        __u64 offset;
-        __u32 i;
+#define CGP_MATCH_STEP()            \
+        if (entry & CGP_ENTRY_LEAF) \
+                goto end;           \
+        entry = cgp_match_step(tables, size, paths, entry, &key)
+#define CGP_MATCH_STEPS() \
+        CGP_MATCH_STEP(); \
+        CGP_MATCH_STEP(); \
+        CGP_MATCH_STEP(); \
+        CGP_MATCH_STEP()
 
-        for (i = 0; i < CGP_WALK_MAX; i++) {
-                if (entry & CGP_ENTRY_LEAF)
-                        return entry & CGP_LEAF_MASK;
-                if (entry & CGP_ENTRY_PATH) {
-                        offset = (paths & ~7ULL) + (entry & CGP_INDEX_MASK) * sizeof(*path);
-                        CGP_MATCH_OPAQUE(offset);
-                        if (offset > size - sizeof(*path))
-                                return CGP_MATCH_BROKEN;
-                        path = (const struct cgp_path *)(const void *)(tables + offset);
-                        if ((key & path->mask) == path->value) {
-                                key <<= path->shift & 63;
-                                entry = path->hit;
-                        } else {
-                                entry = path->miss;
-                        }
-                        continue;
-                }
-                offset = (entry << 8 | key >> 56) * sizeof(__u16);
-                CGP_MATCH_OPAQUE(offset);
-                if (offset > size - sizeof(__u16))
-                        return CGP_MATCH_BROKEN;
-                entry = *(const __u16 *)(const void *)(tables + offset);
-                key <<= 8;
-        }
-        return entry & CGP_ENTRY_LEAF ? entry & CGP_LEAF_MASK : CGP_MATCH_BROKEN;
+        paths &= ~7ULL;
+        CGP_MATCH_STEPS();
+        CGP_MATCH_STEPS();
+        CGP_MATCH_STEPS();
+        if (!(entry & CGP_ENTRY_LEAF))
+                return CGP_MATCH_BROKEN;
+end:
+        return entry == CGP_MATCH_BROKEN ? entry : entry & CGP_LEAF_MASK;
+#undef CGP_MATCH_STEPS
+#undef CGP_MATCH_STEP
 }
+
+_Static_assert(CGP_WALK_MAX == 12, "as many steps as are written out");
 
 #ifndef CGP_MATCH_WALK
 #define CGP_MATCH_WALK(tables, size, paths, entry, key) \

@@ -171,7 +171,7 @@ CGP_GLOBAL long cgp_option_size(__u64 word) {
 
 /* Walks the options of an IPv4 header of `end` bytes. */
 CGP_INLINE int cgp_parse_options(struct __sk_buff *skb, __u64 end) {
-        __u64 offset = sizeof(struct iphdr);
+        __u64 offset = cgp_any(sizeof(struct iphdr));
         __u32 word = 0;
         long size;
         int i;
@@ -246,17 +246,15 @@ CGP_GLOBAL long cgp_extension(__u64 protocol, __u64 word) {
 
 /* Walks the extension headers from the one behind the IPv6 header on, to the transport header. */
 CGP_INLINE long cgp_parse_extensions(struct __sk_buff *skb, __u64 limit, struct cgp_tuple *t) {
-        __u64 offset = sizeof(struct ipv6hdr);
-        __u64 protocol = t->protocol, read;
+        __u64 offset = cgp_any(sizeof(struct ipv6hdr));
+        __u64 protocol = t->protocol;
         __u32 word = 0;
-        long found = 0;
+        long found = 0, r;
         int i;
 
         for (i = 0; i <= CGP_MAX_EXTENSIONS; i++) {
-                read = CGP_UNREADABLE;
-                if (bpf_skb_load_bytes(skb, offset, &word, sizeof(word)) == 0)
-                        read = bpf_ntohl(word);
-                found = cgp_extension(protocol, read);
+                r = bpf_skb_load_bytes(skb, offset, &word, sizeof(word));
+                found = cgp_extension(protocol, bpf_ntohl(word) | ((__u64)r & 1ULL << 63) >> 31);
                 if (found <= 0)
                         break;
                 offset += found >> 8;
@@ -292,6 +290,7 @@ CGP_INLINE long cgp_parse6(
 /* Fills what can be read, also of a packet that it then refuses; t is zeroed. Returns 0, or -1: unparsable. */
 CGP_INLINE int cgp_parse(
         struct __sk_buff *skb, __u32 is_egress, __u32 is_broadcast, struct cgp_tuple *t) {
+        __u64 *words = (__u64 *)(void *)t;
         int is_v4 = skb->protocol == bpf_htons(ETH_P_IP);
         __u32 limit = 0;
         long offset = -1;
@@ -300,8 +299,16 @@ CGP_INLINE int cgp_parse(
                 offset = cgp_parse4(skb, is_egress, t, &limit);
         else if (skb->protocol == bpf_htons(ETH_P_IPV6))
                 offset = cgp_parse6(skb, is_egress, t, &limit);
-        t->arrival = is_egress ? CGP_VIEW_IN : cgp_arrival_view(t->local, is_broadcast);
-        if (offset < 0)
-                return -1;
-        return cgp_parse_transport(skb, offset, limit, is_v4, is_egress, t);
+        offset = cgp_any(offset);
+        words[0] = cgp_any(words[0]);
+        words[1] = cgp_any(words[1]);
+        words[2] = cgp_any(words[2]);
+        words[3] = cgp_any(words[3]);
+        t->protocol = cgp_any(t->protocol);
+        t->arrival = is_egress ? CGP_VIEW_IN : cgp_any(cgp_arrival_view(t->local, is_broadcast));
+        if (offset >= 0)
+                offset = cgp_parse_transport(skb, offset, limit, is_v4, is_egress, t);
+        words[4] = cgp_any(words[4]);
+        words[5] = cgp_any(words[5]);
+        return cgp_any(offset);
 }

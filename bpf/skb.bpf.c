@@ -112,6 +112,12 @@ CGP_INLINE int cgp_pass_open(
         return CGP_PASS;
 }
 
+/* In a frame of its own: 512 bytes are shared. */
+CGP_CALLED int cgp_read(
+        struct __sk_buff *skb, __u32 is_egress, __u32 is_broadcast, struct cgp_tuple *t) {
+        return cgp_parse(skb, is_egress, is_broadcast, t);
+}
+
 /* The long way: any packet, any state. */
 CGP_CALLED int cgp_filter(struct __sk_buff *skb, __u32 hook) {
         int is_egress = hook == CGP_HOOK_EGRESS;
@@ -120,7 +126,7 @@ CGP_CALLED int cgp_filter(struct __sk_buff *skb, __u32 hook) {
                 is_dry ? skb->cb[1] & CGP_DRY_BROADCAST : skb->pkt_type == CGP_PACKET_BROADCAST;
         struct bpf_sock *sk = cgp_full_sock(skb);
         struct cgp_tuple t = {};
-        int is_parsed = cgp_parse(skb, is_egress, is_broadcast, &t) == 0;
+        int is_parsed = cgp_read(skb, is_egress, is_broadcast, &t) == 0;
         __u64 verdict;
 
         if (cgp_is_open() && !is_dry)

@@ -113,12 +113,27 @@ CGP_INLINE int cgp_tuple_set_service(struct cgp_tuple *t, struct bpf_sock_addr *
         return -1;
 }
 
-CGP_INLINE int cgp_judge_call(struct bpf_sock_addr *ctx, const struct cgp_tuple *t, __u32 hook) {
+/* The interface is not chosen yet, unless the socket is bound to one. */
+CGP_INLINE __u8 cgp_place_of_call(struct bpf_sock_addr *ctx) {
+        struct bpf_sock *sk = ctx->sk;
+
+        if (!cgp_is_place_relevant())
+                return 0;
+        if (!cgp_is_host_netns(bpf_get_netns_cookie(ctx)))
+                return CGP_PLACE_ELSEWHERE;
+        if (sk && sk->bound_dev_if)
+                return cgp_place_of_interface(sk->bound_dev_if);
+        return CGP_PLACE_UNDECIDED;
+}
+
+CGP_CALLED int cgp_judge_call(struct bpf_sock_addr *ctx, struct cgp_tuple *t, __u32 hook) {
+        int is_audit = cgp_image.config.mode == CGP_MODE_AUDIT;
         struct cgp_counter *counter;
         __u32 opener = CGP_OPENER_OUT;
         __u64 verdict;
         __u32 slot;
 
+        t->place = cgp_place_of_call(ctx);
         if (t->protocol == IPPROTO_UDP || t->protocol == IPPROTO_UDPLITE)
                 opener = cgp_datagram_opener(t);
         verdict = cgp_judge_opened(t, opener);
@@ -127,15 +142,12 @@ CGP_INLINE int cgp_judge_call(struct bpf_sock_addr *ctx, const struct cgp_tuple 
 
         slot = cgp_verdict_counter(verdict);
         counter = bpf_map_lookup_elem(&cgp_counters, &slot);
-        if (cgp_image.config.mode == CGP_MODE_AUDIT) {
-                if (counter)
-                        __sync_fetch_and_add(&counter->would, 1);
-                cgp_report_call(ctx, t, verdict, hook);
-                return CGP_PROCEED;
-        }
         if (counter)
-                __sync_fetch_and_add(&counter->blocked, 1);
+                __sync_fetch_and_add(is_audit ? &counter->would : &counter->blocked, 1);
         cgp_report_call(ctx, t, verdict, hook);
+        if (is_audit)
+                return CGP_PROCEED;
+        cgp_refuse_with_errno();
         return CGP_REFUSE;
 }
 

@@ -22,8 +22,12 @@ int cgp_sock_create(struct bpf_sock *ctx) {
         /* fail closed: without a record a raw socket would pass for the kernel's own, and a connected one for
          * older than the attachment. The owner of a network namespace can bring this about: its optmem_max
          * bounds what a socket may carry. */
-        if (!storage)
-                return cgp_is_open() || cgp_image.config.mode == CGP_MODE_AUDIT;
+        if (!storage) {
+                if (cgp_is_open() || cgp_image.config.mode == CGP_MODE_AUDIT)
+                        return 1;
+                cgp_refuse_with_errno();
+                return 0;
+        }
         storage->netns_cookie = bpf_get_netns_cookie(ctx);
         storage->pid = bpf_get_current_pid_tgid() >> 32;
         storage->uid = (__u32)bpf_get_current_uid_gid();
