@@ -110,9 +110,7 @@ static int survey_lists(
         (void)list_table_settle(table);
         r = manager_load_set(m, table);
         if (r < 0)
-                return manager_error_set(reterr,
-                        r == -E2BIG || r == -ENOSPC ? MANAGER_ERROR_LIMIT_EXCEEDED
-                                                    : MANAGER_ERROR_KERNEL,
+                return manager_error_set(reterr, MANAGER_ERROR_KERNEL,
                         "the kernel does not take the lists: %s; the policy in force is unchanged",
                         strerror(-r));
         *ret = TAKE_PTR(table);
@@ -345,6 +343,12 @@ static void unit_follow(Unit *u, const char *source) {
         (void)unit_set_problem(u, problem ? problem : CHANGE_HALF_WAY);
 }
 
+void manager_follow(Manager *m, const char *source) {
+        for (size_t i = 0; i < m->n_units; i++)
+                if (unit_is_concerned(m->units[i], m->now.host))
+                        unit_follow(m->units[i], source);
+}
+
 void manager_take_surroundings(Manager *m, Surroundings *surroundings, const char *source) {
         Surroundings before = m->now;
         bool renumbers = host_compare(before.host, surroundings->host) & HOST_INTERFACES;
@@ -357,9 +361,7 @@ void manager_take_surroundings(Manager *m, Surroundings *surroundings, const cha
                 log_warning_errno(r, "Cannot write the new numbers of interfaces: %m");
         m->now = *surroundings;
         *surroundings = (Surroundings){ 0 };
-        for (size_t i = 0; i < m->n_units; i++)
-                if (unit_is_concerned(m->units[i], m->now.host))
-                        unit_follow(m->units[i], source);
+        manager_follow(m, source);
         if (before.lists != m->now.lists) {
                 list_table_keep_good(m->now.lists);
                 manager_watch_lists(m);
@@ -383,9 +385,10 @@ void manager_net_changed(Manager *m) {
                 log_warning_errno(r, "Cannot follow a change of the network, ignoring: %m");
                 return;
         }
-        if (s.host == m->now.host)
+        if (s.host == m->now.host) {
                 manager_settle_interfaces(m);
-        else
+                manager_follow(m, "network");
+        } else
                 manager_take_surroundings(m, &s, "network");
 }
 

@@ -247,6 +247,9 @@ bool unit_is_concerned(const Unit *u, const Host *host);
  * what it has, and a problem. */
 void manager_take_surroundings(Manager *m, Surroundings *surroundings, const char *source);
 
+/* Tries again for units that could not. */
+void manager_follow(Manager *m, const char *source);
+
 /* Notes what set map the unit's hooks name. */
 void unit_note_sets(Unit *u);
 /* Gives the set maps back that no hook can name any more. */

@@ -76,8 +76,11 @@ void manager_reread_lists(Manager *m) {
                 return;
         }
         list_table_inherit(table, m->now.lists, /* reread= */ true, m->config.dir_fd);
-        if (!list_table_is_wanted(table))
+        if (!list_table_is_wanted(table)) {
+                manager_follow(m, "lists");
+                manager_collect_sets(m);
                 return;
+        }
         r = list_worker_start(m->list_worker, &table);
         if (r < 0) {
                 log_warning_errno(r, "Cannot start a thread that reads lists, ignoring: %m");

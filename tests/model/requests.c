@@ -254,13 +254,13 @@ static int run_end(World *w, ManagerError *reterr) {
 /* -- What surrounds policies ------------------------------------------------------------------------ */
 
 static const char list_file[] = "lists/bad.txt";
-static const char list_text_before[] = "198.51.100.0/24\n203.0.113.5\n";
-static const char list_text_after[] = "198.51.100.0/25\n192.0.2.0/26\n";
+static const char list_text_before[] = "198.51.100.0/24\n192.0.2.7\n";
+static const char list_text_after[] = "198.51.100.128/25\n192.0.2.53\n";
 
 static const char listed_inline[] =
         "{ \"cgpolicy\": 1,\n"
         "  \"match\": { \"units\": [ \"web\", \"db\" ] },\n"
-        "  \"lists\": { \"bad\": { \"networks\": [ \"198.51.100.0/24\", \"192.0.2.99\" ] } },\n"
+        "  \"lists\": { \"bad\": { \"networks\": [ \"198.51.100.0/24\", \"192.0.2.53\" ] } },\n"
         "  \"rules\": [ \"never to @bad\", \"allow out udp\" ] }\n";
 static const char listed_file[] = "{ \"cgpolicy\": 1,\n"
                                   "  \"match\": { \"units\": [ \"web\", \"db\" ] },\n"

@@ -128,11 +128,13 @@ static void test_decode_ranges(void **state) {
         ACCEPTED(subject, CGP_MAX_SUBJECTS - 1);
         REFUSED(hook, CGP_N_HOOKS);
         ACCEPTED(hook, CGP_N_HOOKS - 1);
-        REFUSED(direction, 2);
+        REFUSED(direction, 3);
+        ACCEPTED(direction, CGP_DIR_BIND);
         ACCEPTED(direction, CGP_DIR_IN);
         REFUSED(rule, CGP_RULE_NONE);
         ACCEPTED(rule, CGP_RULE_BROKEN);
-        REFUSED(rule, CGP_RULE_BROKEN + 1);
+        ACCEPTED(rule, CGP_RULE_DEFAULT_BIND);
+        REFUSED(rule, CGP_RULE_DEFAULT_BIND + 1);
         REFUSED(rule, CGP_RULE_FIRST - 1);
         ACCEPTED(rule, CGP_RULE_FIRST + CGP_MAX_RULES - 1);
         REFUSED(rule, CGP_RULE_FIRST + CGP_MAX_RULES);
@@ -446,7 +448,7 @@ static void test_damaged(void **state) {
                 n_accepted++;
                 assert_in_range(event.subject, 1, CGP_MAX_SUBJECTS - 1);
                 assert_in_range(event.type, CGP_EVENT_DENIED, CGP_EVENT_WOULD);
-                assert_in_range(event.direction, CGP_DIR_OUT, CGP_DIR_IN);
+                assert_in_range(event.direction, CGP_DIR_OUT, CGP_DIR_BIND);
                 assert_non_null(event_hook_to_string(event.hook));
                 assert_true(event.rule >= CGP_RULE_FIRST || event_reserved_rule_id(event.rule));
                 json = event_to_json(&event, &(EventContext){ 0 });
@@ -466,12 +468,14 @@ static void test_names(void **state) {
                 assert_non_null(event_hook_to_string(hook));
         assert_null(event_hook_to_string(CGP_N_HOOKS));
 
+        assert_null(event_direction_to_string(CGP_DIR_BIND + 1));
         assert_null(event_reserved_rule_id(CGP_RULE_NONE));
+        assert_string_equal(event_reserved_rule_id(CGP_RULE_DEFAULT_BIND), "default.bind");
         assert_string_equal(event_reserved_rule_id(CGP_RULE_DEFAULT_OUT), "default.out");
         assert_string_equal(event_reserved_rule_id(CGP_RULE_DEFAULT_IN), "default.in");
         assert_string_equal(event_reserved_rule_id(CGP_RULE_UNPARSABLE_OUT), "unparsable.out");
         assert_string_equal(event_reserved_rule_id(CGP_RULE_UNPARSABLE_IN), "unparsable.in");
-        for (uint16_t rule = CGP_RULE_BROKEN + 1; rule < 64; rule++)
+        for (uint16_t rule = CGP_RULE_DEFAULT_BIND + 1; rule < 64; rule++)
                 assert_null(event_reserved_rule_id(rule));
 }
 

@@ -58,6 +58,7 @@ static void load(const StoreDir *dir, Store **store) {
         Store *next = NULL;
 
         assert_int_equal(store_load(dir, *store, &next), 0);
+        store_accept(dir, next);
         store_unref(*store);
         *store = next;
 }
