@@ -56,22 +56,22 @@ static int create_map(
 }
 
 static void make_directories(void) {
-        assert_int_equal(mkdir(BPFFS "/v1", 0700), 0);
-        assert_int_equal(mkdir(BPFFS "/v1/maps", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v2", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/maps", 0700), 0);
 }
 
 static void remove_directories(void) {
-        assert_int_equal(rmdir(BPFFS "/v1/maps"), 0);
-        assert_int_equal(rmdir(BPFFS "/v1"), 0);
+        assert_int_equal(rmdir(BPFFS "/v2/maps"), 0);
+        assert_int_equal(rmdir(BPFFS "/v2"), 0);
 }
 
 static void test_makes_and_removes_everything(void **state) {
         Kernel *kernel = test_kernel(sandbox);
 
-        assert_int_equal(count_entries(BPFFS "/v1/maps"), _LOADER_MAP_MAX);
-        assert_int_equal(count_entries(BPFFS "/v1/links"), 0);
+        assert_int_equal(count_entries(BPFFS "/v2/maps"), _LOADER_MAP_MAX);
+        assert_int_equal(count_entries(BPFFS "/v2/links"), 0);
         assert_int_equal(kernel_remove_pins(kernel), 0);
-        assert_int_equal(access(BPFFS "/v1", F_OK), -1);
+        assert_int_equal(access(BPFFS "/v2", F_OK), -1);
         kernel_close(kernel);
 }
 
@@ -98,9 +98,9 @@ static void test_completes_what_is_missing(void **state) {
         Kernel *kernel = test_kernel(sandbox);
 
         kernel_close(kernel);
-        assert_int_equal(unlink(BPFFS "/v1/maps/cgp_buckets"), 0);
+        assert_int_equal(unlink(BPFFS "/v2/maps/cgp_buckets"), 0);
         kernel = test_kernel(sandbox);
-        assert_int_equal(count_entries(BPFFS "/v1/maps"), _LOADER_MAP_MAX);
+        assert_int_equal(count_entries(BPFFS "/v2/maps"), _LOADER_MAP_MAX);
         assert_int_equal(kernel_remove_pins(kernel), 0);
         kernel_close(kernel);
 }
@@ -122,33 +122,36 @@ static void expect_stale(const char *name, int n_entries) {
         assert_null(kernel);
         if (!strstr(failure.log, name))
                 fail_msg("'%s' does not name %s", failure.log, name);
-        assert_int_equal(count_entries(BPFFS "/v1/maps"), n_entries);
-        assert_int_equal(access(BPFFS "/v1/links", F_OK), -1);
+        assert_int_equal(count_entries(BPFFS "/v2/maps"), n_entries);
+        assert_int_equal(access(BPFFS "/v2/links", F_OK), -1);
 }
 
 static void test_foreign_maps(void **state) {
+        enum { FLOW_KEY = sizeof(struct cgp_flow_key), FLOW = sizeof(struct cgp_flow) };
         static const struct {
                 const char *pin, *name;
                 uint32_t type, key, value, n, flags;
         } cases[] = {
-                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_HASH, 28, 16, 4096, 0 },
-                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_LRU_HASH, 32, 16, 4096, 0 },
-                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_LRU_HASH, 28, 24, 4096, 0 },
-                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_LRU_HASH, 28, 16, 4095, 0 },
-                { "cgp_flows", "other", BPF_MAP_TYPE_LRU_HASH, 28, 16, 4096, 0 },
+                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_HASH, FLOW_KEY, FLOW, 4096, 0 },
+                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_LRU_HASH, FLOW_KEY + 4, FLOW, 4096, 0 },
+                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_LRU_HASH, FLOW_KEY, FLOW + 8, 4096, 0 },
+                { "cgp_flows", "cgp_flows", BPF_MAP_TYPE_LRU_HASH, FLOW_KEY, FLOW, 4095, 0 },
+                { "cgp_flows", "other", BPF_MAP_TYPE_LRU_HASH, FLOW_KEY, FLOW, 4096, 0 },
                 { "cgp_records", "cgp_records", BPF_MAP_TYPE_HASH, 8, sizeof(struct cgp_record),
                         CGP_MAX_SUBJECTS * 2, 0 },
                 { "cgp_wake", "cgp_wake", BPF_MAP_TYPE_ARRAY, 4, 4, 2, 0 },
+                { "cgp_sets", "cgp_sets", BPF_MAP_TYPE_ARRAY, 4, 4, CGP_MAX_SET_SLOTS, 0 },
+                { "cgp_interfaces", "cgp_interfaces", BPF_MAP_TYPE_HASH, 4,
+                        sizeof(struct cgp_interface), 16384, 0 },
         };
 
-        assert_int_equal(sizeof(struct cgp_flow_key), 28);
         for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_close_ int fd = create_map(cases[i].type, cases[i].name, cases[i].key,
                         cases[i].value, cases[i].n, cases[i].flags);
                 char path[128];
 
                 make_directories();
-                (void)snprintf(path, sizeof(path), BPFFS "/v1/maps/%s", cases[i].pin);
+                (void)snprintf(path, sizeof(path), BPFFS "/v2/maps/%s", cases[i].pin);
                 assert_int_equal(bpf_obj_pin(fd, path), 0);
                 expect_stale(cases[i].pin, 1);
                 assert_int_equal(unlink(path), 0);
@@ -162,29 +165,45 @@ static void test_other_things_in_the_way(void **state) {
         Kernel *kernel = NULL;
 
         make_directories();
-        assert_int_equal(mkdir(BPFFS "/v1/maps/cgp_stats", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/maps/cgp_stats", 0700), 0);
         expect_stale("cgp_stats", 1);
-        assert_int_equal(rmdir(BPFFS "/v1/maps/cgp_stats"), 0);
-        assert_int_equal(bpf_obj_pin(fd, BPFFS "/v1/real"), 0);
-        assert_int_equal(symlink("../real", BPFFS "/v1/maps/cgp_stats"), 0);
+        assert_int_equal(rmdir(BPFFS "/v2/maps/cgp_stats"), 0);
+        assert_int_equal(bpf_obj_pin(fd, BPFFS "/v2/real"), 0);
+        assert_int_equal(symlink("../real", BPFFS "/v2/maps/cgp_stats"), 0);
         expect_stale("cgp_stats", 1);
-        assert_int_equal(unlink(BPFFS "/v1/maps/cgp_stats"), 0);
-        assert_int_equal(unlink(BPFFS "/v1/real"), 0);
+        assert_int_equal(unlink(BPFFS "/v2/maps/cgp_stats"), 0);
+        assert_int_equal(unlink(BPFFS "/v2/real"), 0);
         /* A directory that somebody else can write to. */
-        assert_int_equal(chmod(BPFFS "/v1/maps", 0770), 0);
+        assert_int_equal(chmod(BPFFS "/v2/maps", 0770), 0);
         expect_stale("maps", 0);
         remove_directories();
 
-        assert_int_equal(bpf_obj_pin(fd, BPFFS "/v1"), 0);
+        assert_int_equal(bpf_obj_pin(fd, BPFFS "/v2"), 0);
         assert_int_equal(open_kernel(&failure, &kernel), -ESTALE);
-        assert_int_equal(unlink(BPFFS "/v1"), 0);
+        assert_int_equal(unlink(BPFFS "/v2"), 0);
         assert_int_equal(mkdir(BPFFS "/elsewhere", 0700), 0);
-        assert_int_equal(symlink("elsewhere", BPFFS "/v1"), 0);
+        assert_int_equal(symlink("elsewhere", BPFFS "/v2"), 0);
         assert_int_equal(open_kernel(&failure, &kernel), -ESTALE);
         assert_int_equal(count_entries(BPFFS "/elsewhere"), 0);
-        assert_int_equal(unlink(BPFFS "/v1"), 0);
+        assert_int_equal(unlink(BPFFS "/v2"), 0);
         assert_int_equal(rmdir(BPFFS "/elsewhere"), 0);
         assert_null(kernel);
+}
+
+/* What a daemon of another version enforces with is none of ours. */
+static void test_another_version_is_left_alone(void **state) {
+        _cleanup_close_ int fd = create_map(BPF_MAP_TYPE_ARRAY, "cgp_flows", 4, 4, 1, 0);
+        Kernel *kernel;
+
+        assert_int_equal(mkdir(BPFFS "/v1", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v1/maps", 0700), 0);
+        assert_int_equal(bpf_obj_pin(fd, BPFFS "/v1/maps/cgp_flows"), 0);
+        kernel = test_kernel(sandbox);
+        assert_int_equal(kernel_remove_pins(kernel), 0);
+        kernel_close(kernel);
+        assert_int_equal(unlink(BPFFS "/v1/maps/cgp_flows"), 0);
+        assert_int_equal(rmdir(BPFFS "/v1/maps"), 0);
+        assert_int_equal(rmdir(BPFFS "/v1"), 0);
 }
 
 static void test_other_sizes_wanted(void **state) {
@@ -195,7 +214,7 @@ static void test_other_sizes_wanted(void **state) {
         assert_int_equal(kernel_open(sandbox->bpffs_fd, &config, &failure, &second), -ESTALE);
         assert_non_null(strstr(failure.log, "cgp_flows"));
         assert_null(second);
-        assert_int_equal(count_entries(BPFFS "/v1/maps"), _LOADER_MAP_MAX);
+        assert_int_equal(count_entries(BPFFS "/v2/maps"), _LOADER_MAP_MAX);
         assert_int_equal(kernel_remove_pins(kernel), 0);
         kernel_close(kernel);
 }
@@ -238,7 +257,7 @@ static void test_enforces_without_a_daemon(void **state) {
 
         kernel = test_kernel(sandbox);
         assert_int_equal(kernel_remove_pins(kernel), -ENOTEMPTY);
-        assert_int_equal(count_entries(BPFFS "/v1/maps"), _LOADER_MAP_MAX);
+        assert_int_equal(count_entries(BPFFS "/v2/maps"), _LOADER_MAP_MAX);
         assert_int_equal(kernel->ops->links_find(kernel, on_found, &found), 0);
         assert_int_equal(found.n, CGP_N_HOOKS);
         for (unsigned i = 0; i < found.n; i++) {
@@ -269,8 +288,8 @@ static void test_foreign_things_among_links(void **state) {
 
         /* Nine of them: a map as a link, a link under another hook's name, and names of no meaning. */
         (void)snprintf(
-                real, sizeof(real), BPFFS "/v1/links/5-%016llx", (unsigned long long)s->cgroup_id);
-        (void)snprintf(directory, sizeof(directory), "%s", BPFFS "/v1/links/6-0000000000000001");
+                real, sizeof(real), BPFFS "/v2/links/5-%016llx", (unsigned long long)s->cgroup_id);
+        (void)snprintf(directory, sizeof(directory), "%s", BPFFS "/v2/links/6-0000000000000001");
         assert_int_equal(mkdir(directory, 0700), 0);
         (void)snprintf(path, sizeof(path), "%s/egress", directory);
         assert_int_equal(bpf_obj_pin(map_fd, path), 0);
@@ -284,13 +303,13 @@ static void test_foreign_things_among_links(void **state) {
         }
         (void)snprintf(path, sizeof(path), "%s/bogus", directory);
         assert_int_equal(bpf_obj_pin(map_fd, path), 0);
-        assert_int_equal(mkdir(BPFFS "/v1/links/6-1", 0700), 0);
-        assert_int_equal(mkdir(BPFFS "/v1/links/06-0000000000000001", 0700), 0);
-        assert_int_equal(mkdir(BPFFS "/v1/links/4294967296-0000000000000001", 0700), 0);
-        assert_int_equal(mkdir(BPFFS "/v1/links/6-0000000000000001 ", 0700), 0);
-        assert_int_equal(bpf_obj_pin(map_fd, BPFFS "/v1/links/7-0000000000000001"), 0);
-        assert_int_equal(mkdir(BPFFS "/v1/links/8-0000000000000001", 0777), 0);
-        assert_int_equal(chmod(BPFFS "/v1/links/8-0000000000000001", 0777), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/links/6-1", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/links/06-0000000000000001", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/links/4294967296-0000000000000001", 0700), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/links/6-0000000000000001 ", 0700), 0);
+        assert_int_equal(bpf_obj_pin(map_fd, BPFFS "/v2/links/7-0000000000000001"), 0);
+        assert_int_equal(mkdir(BPFFS "/v2/links/8-0000000000000001", 0777), 0);
+        assert_int_equal(chmod(BPFFS "/v2/links/8-0000000000000001", 0777), 0);
 
         assert_int_equal(kernel->ops->links_find(kernel, on_found, &found), 9);
         assert_int_equal(found.n, CGP_N_HOOKS);
@@ -299,7 +318,7 @@ static void test_foreign_things_among_links(void **state) {
                 kernel->ops->link_free(found.links[i].link);
         }
 
-        assert_int_equal(system("cd " BPFFS "/v1/links && rm 6-0000000000000001/* 7-* && "
+        assert_int_equal(system("cd " BPFFS "/v2/links && rm 6-0000000000000001/* 7-* && "
                                 "rmdir 6* 06* 4294* 8*"),
                 0);
         subject_detach(s);
@@ -319,13 +338,13 @@ static void test_failed_attachments_leave_nothing(void **state) {
         assert_true(kernel->ops->link_create(
                             kernel, s->progs, CGP_HOOK_EGRESS, not_a_cgroup, 6, 1, &link) < 0);
         assert_null(link);
-        assert_int_equal(count_entries(BPFFS "/v1/links"), 1);
+        assert_int_equal(count_entries(BPFFS "/v2/links"), 1);
         assert_int_equal(kernel->ops->link_update(
                                  kernel, s->links[CGP_HOOK_EGRESS], s->progs, CGP_HOOK_INGRESS),
                 -EINVAL);
         net_close(&not_a_cgroup);
         subject_detach(s);
-        assert_int_equal(count_entries(BPFFS "/v1/links"), 0);
+        assert_int_equal(count_entries(BPFFS "/v2/links"), 0);
         assert_int_equal(kernel_remove_pins(kernel), 0);
         kernel_close(kernel);
 }
@@ -338,7 +357,7 @@ static void test_destroy_detaches(void **state) {
         char path[160];
 
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
-                (void)snprintf(path, sizeof(path), BPFFS "/v1/links/5-%016llx/%s",
+                (void)snprintf(path, sizeof(path), BPFFS "/v2/links/5-%016llx/%s",
                         (unsigned long long)s->cgroup_id, kernel_hook_to_string(hook));
                 held[hook] = bpf_obj_get(path);
                 assert_true(held[hook] >= 0);
@@ -398,14 +417,26 @@ static void test_broken_images(void **state) {
         KernelFailure failure;
         KernelProgs *progs = NULL;
 
-        /* Offsets that lead out of the tables: the verifier sees it. */
-        image->config.nodes = good.table_size;
+        /* Parts that lead out of what there is: noticed before anything is loaded. */
+        image->config.cells = good.table_size;
         assert_int_equal(kernel->ops->progs_load(kernel, image, &failure, &progs), -EINVAL);
-        assert_string_equal(failure.step, "load");
-        assert_true(failure.hook >= 0);
-        assert_true(strlen(failure.log) > 0);
+        assert_string_equal(failure.step, "image");
+        assert_int_equal(failure.hook, -1);
         image->config = good;
         image->config.n_cells = CGP_MAX_CELLS;
+        assert_int_equal(kernel->ops->progs_load(kernel, image, &failure, &progs), -EINVAL);
+        image->config = good;
+        image->config.n_nodes = CGP_MAX_NODES;
+        assert_int_equal(kernel->ops->progs_load(kernel, image, &failure, &progs), -EINVAL);
+        image->config = good;
+        image->config.paths = UINT32_MAX - 7;
+        image->config.n_paths = 1;
+        assert_int_equal(kernel->ops->progs_load(kernel, image, &failure, &progs), -EINVAL);
+        image->config = good;
+        image->config.verdicts = sizeof(struct cgp_config) - 8;
+        assert_int_equal(kernel->ops->progs_load(kernel, image, &failure, &progs), -EINVAL);
+        image->config = good;
+        image->config.n_verdicts = CGP_MAX_VERDICTS + 1;
         assert_int_equal(kernel->ops->progs_load(kernel, image, &failure, &progs), -EINVAL);
         image->config = good;
         image->config.table_size = CGP_MAX_TABLE_SIZE + 1;
@@ -421,14 +452,15 @@ static void test_broken_images(void **state) {
         kernel_close(kernel);
 }
 
-static void test_tables_are_frozen(void **state) {
+/* What is constant is frozen, and the rest only the daemon can write, whatever is wrong with a program. */
+static void test_programs_cannot_write_their_policy(void **state) {
         Kernel *kernel = test_kernel(sandbox);
         Subject *s = subject_attach(sandbox, kernel, "svc", 5, &deny_all);
         _cleanup_close_ int prog_fd =
                 bpf_prog_get_fd_by_id(kernel->ops->progs_id(s->progs, CGP_HOOK_EGRESS));
         uint32_t map_ids[32], size = sizeof(struct bpf_prog_info), zero = 0;
         struct bpf_prog_info info = { .nr_map_ids = 32, .map_ids = (uintptr_t)map_ids };
-        unsigned n_frozen = 0;
+        unsigned n_frozen = 0, n_data = 0;
 
         assert_true(prog_fd >= 0);
         assert_int_equal(bpf_obj_get_info_by_fd(prog_fd, &info, &size), 0);
@@ -439,14 +471,19 @@ static void test_tables_are_frozen(void **state) {
 
                 size = sizeof(map);
                 assert_int_equal(bpf_obj_get_info_by_fd(fd, &map, &size), 0);
-                if (!streq(map.name, "cgp_tables") && !strstr(map.name, "rodata"))
+                if (streq(map.name, "cgp_tables") || streq(map.name, "cgp_image")) {
+                        assert_true(map.map_flags & BPF_F_RDONLY_PROG);
+                        n_data++;
+                }
+                if (!strstr(map.name, "rodata"))
                         continue;
                 value = calloc(1, map.value_size);
                 assert_non_null(value);
                 assert_int_equal(bpf_map_update_elem(fd, &zero, value, BPF_ANY), -EPERM);
                 n_frozen++;
         }
-        assert_int_equal(n_frozen, 2);
+        assert_int_equal(n_data, 2);
+        assert_int_equal(n_frozen, 1);
         subject_detach(s);
         assert_int_equal(kernel_remove_pins(kernel), 0);
         kernel_close(kernel);
@@ -482,6 +519,7 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_not_a_bpffs),
                 cmocka_unit_test(test_foreign_maps),
                 cmocka_unit_test(test_other_things_in_the_way),
+                cmocka_unit_test(test_another_version_is_left_alone),
                 cmocka_unit_test(test_other_sizes_wanted),
                 cmocka_unit_test(test_enforces_without_a_daemon),
                 cmocka_unit_test(test_foreign_things_among_links),
@@ -489,7 +527,7 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_destroy_detaches),
                 cmocka_unit_test(test_removed_cgroup),
                 cmocka_unit_test(test_broken_images),
-                cmocka_unit_test(test_tables_are_frozen),
+                cmocka_unit_test(test_programs_cannot_write_their_policy),
                 cmocka_unit_test(test_probe),
                 cmocka_unit_test(test_hook_names),
         };
