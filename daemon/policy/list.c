@@ -235,21 +235,60 @@ static int network6_compare(const void *a, const void *b) {
         return (x->bits > y->bits) - (x->bits < y->bits);
 }
 
-static void list_sort6(ListParser *p) {
-        size_t n = 0;
+#define SORT6_BITS  20U
+#define SORT6_SMALL 65536U
+
+/* Sorts by the first bits into as many places, then what came to each. Where addresses spread, there are only few
+ * comparisons. */
+static int list_sort6_large(ListParser *p) {
+        const size_t n_places = (size_t)1 << SORT6_BITS;
+        const unsigned shift = 64 - SORT6_BITS;
+        _cleanup_free_ PolicyListNetwork6 *sorted = NULL;
+        _cleanup_free_ uint32_t *ends = NULL;
+        uint32_t sum = 0;
+
+        sorted = malloc(p->n_networks6 * sizeof(*sorted));
+        ends = calloc(n_places, sizeof(*ends));
+        if (!sorted || !ends)
+                return list_fail_memory(p);
+        for (size_t i = 0; i < p->n_networks6; i++)
+                ends[p->networks6[i].hi >> shift]++;
+        for (size_t i = 0; i < n_places; i++) {
+                uint32_t count = ends[i];
+
+                ends[i] = sum; /* for now where it begins */
+                sum += count;
+        }
+        for (size_t i = 0; i < p->n_networks6; i++)
+                sorted[ends[p->networks6[i].hi >> shift]++] = p->networks6[i];
+        for (size_t i = 0, begin = 0; i < n_places; begin = ends[i++])
+                if (ends[i] - begin > 1)
+                        qsort(&sorted[begin], ends[i] - begin, sizeof(*sorted), network6_compare);
+        free(p->networks6);
+        p->networks6 = TAKE_PTR(sorted);
+        return 0;
+}
+
+static int list_sort6(ListParser *p) {
+        size_t n = 0, i = 1;
+        int r;
 
         if (p->n_networks6 == 0)
-                return;
-        for (size_t i = 1; i < p->n_networks6; i++)
-                if (network6_compare(&p->networks6[i - 1], &p->networks6[i]) > 0) {
-                        qsort(p->networks6, p->n_networks6, sizeof(*p->networks6),
-                                network6_compare);
-                        break;
-                }
-        for (size_t i = 1; i < p->n_networks6; i++)
+                return 0;
+        while (i < p->n_networks6 && network6_compare(&p->networks6[i - 1], &p->networks6[i]) <= 0)
+                i++;
+        if (i < p->n_networks6 && p->n_networks6 >= SORT6_SMALL) {
+                r = list_sort6_large(p);
+                if (r < 0)
+                        return r;
+        } else if (i < p->n_networks6) {
+                qsort(p->networks6, p->n_networks6, sizeof(*p->networks6), network6_compare);
+        }
+        for (i = 1; i < p->n_networks6; i++)
                 if (network6_compare(&p->networks6[n], &p->networks6[i]) != 0)
                         p->networks6[++n] = p->networks6[i];
         p->n_networks6 = n + 1;
+        return 0;
 }
 
 /* The structures have holes, so their members are hashed and not their bytes. */
@@ -319,7 +358,9 @@ static int list_finish(ListParser *p, const char *name, PolicyList **ret) {
         }
         list->networks4 = shrink(list->networks4, list->n_networks4, sizeof(*list->networks4));
 
-        list_sort6(p);
+        r = list_sort6(p);
+        if (r < 0)
+                return r;
         list->n_networks6 = p->n_networks6;
         list->networks6 =
                 shrink(TAKE_PTR(p->networks6), list->n_networks6, sizeof(*list->networks6));

@@ -195,6 +195,46 @@ static void test_addresses(void **state) {
         assert_true(n_good > 50000);
 }
 
+/* Whatever the order of the lines, all networks are there, ascending and once. */
+static void test_large(void **state) {
+        enum { N = 150000 };
+        _cleanup_(policy_list_unrefp) PolicyList *list = NULL;
+        _cleanup_free_ char *text = NULL;
+        const uint64_t first_state = random_state;
+        uint8_t address[16] = {};
+        size_t used = 0;
+
+        text = malloc(2UL * N * 40);
+        assert_non_null(text);
+        for (unsigned i = 0; i < N; i++) {
+                uint64_t x = random_word() % 50000, y = random_word() % 3;
+
+                used += (size_t)sprintf(text + used, "%x:%x::%x\n", (unsigned)(y * 0x5555 + 1),
+                        (unsigned)x, (unsigned)y);
+                used += (size_t)sprintf(text + used, "%u.%u.%u.0/24\n", (unsigned)(x >> 8 & 255),
+                        (unsigned)(x & 255), (unsigned)y);
+        }
+        assert_int_equal(policy_list_parse("l", PATH, text, used, NULL, &list), 0);
+        for (size_t i = 1; i < list->n_networks4; i++)
+                assert_true(list->networks4[i - 1].address < list->networks4[i].address);
+        for (size_t i = 1; i < list->n_networks6; i++)
+                assert_true(list->networks6[i - 1].hi < list->networks6[i].hi);
+        assert_in_range(list->n_networks6, 50000, N - 1);
+        assert_int_equal(list->n_networks4, list->n_networks6);
+
+        random_state = first_state;
+        for (unsigned i = 0; i < 300; i++) {
+                uint64_t x = random_word() % 50000, y = random_word() % 3, group = y * 0x5555 + 1;
+
+                address[0] = (uint8_t)(group >> 8);
+                address[1] = (uint8_t)group;
+                address[2] = (uint8_t)(x >> 8);
+                address[3] = (uint8_t)x;
+                address[15] = (uint8_t)y;
+                assert_int_equal(policy_list_match(list, address), 128);
+        }
+}
+
 static void assert_refused(const char *text, size_t size, int error, unsigned line) {
         _cleanup_(policy_diags_done) PolicyDiags diags = {};
         PolicyList *list = NULL;
@@ -428,6 +468,7 @@ int main(void) {
                 cmocka_unit_test(test_ranges),
                 cmocka_unit_test(test_random_ranges),
                 cmocka_unit_test(test_addresses),
+                cmocka_unit_test(test_large),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_zero_bytes),
                 cmocka_unit_test(test_long_lines),
