@@ -79,7 +79,7 @@ int fixture_teardown(void **state) {
         return 0;
 }
 
-int ip_start(const char *lines) {
+static int tool_start(const char *tool, const char *lines) {
         _cleanup_close_ int fd = memfd_create("lines", MFD_CLOEXEC);
         size_t size = strlen(lines);
         pid_t pid;
@@ -92,10 +92,14 @@ int ip_start(const char *lines) {
         if (pid == 0) {
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 if (dup2(fd, STDIN_FILENO) >= 0)
-                        (void)execlp("ip", "ip", "-batch", "-", NULL);
+                        (void)execlp(tool, tool, "-batch", "-", NULL);
                 _exit(127);
         }
         return pid;
+}
+
+int ip_start(const char *lines) {
+        return tool_start("ip", lines);
 }
 
 void ip_wait(int pid) {
@@ -108,6 +112,10 @@ void ip_wait(int pid) {
 
 void ip(const char *lines) {
         ip_wait(ip_start(lines));
+}
+
+void bridge(const char *lines) {
+        ip_wait(tool_start("bridge", lines));
 }
 
 static void network_print(FILE *f, const NetNetwork *network, bool with_bits) {
@@ -136,7 +144,7 @@ static char *list_text(const NetNetwork *networks, size_t n, bool with_bits) {
                         fputc(',', f);
                 network_print(f, &networks[i], with_bits);
         }
-        assert_int_equal(fflush(f), 0);
+        assert_int_equal(fclose(TAKE_PTR(f)), 0);
         return text;
 }
 
@@ -165,7 +173,7 @@ char *interfaces_text(const NetState *state) {
                 for (char **name = interface->names; *name; name++)
                         fprintf(f, "%s%s", name > interface->names ? "=" : "", *name);
         }
-        assert_int_equal(fflush(f), 0);
+        assert_int_equal(fclose(TAKE_PTR(f)), 0);
         return text;
 }
 

@@ -26,6 +26,7 @@ bool fixture_is_possible(void);
 
 /* Has ip(8) carry out these lines, at the latest when it returns. Fails the test if one fails. */
 void ip(const char *lines);
+void bridge(const char *lines); /* bridge(8) */
 /* The same, not waited for: its process. */
 int ip_start(const char *lines);
 void ip_wait(int pid);

@@ -81,14 +81,20 @@ static void test_same_index_again(void **state) {
         expect_current(f);
 }
 
-/* A bridge tells of a port that leaves it as the kernel does of an interface that is gone. */
-static void test_leaving_a_bridge_is_not_going(void **state) {
+/* A bridge tells of its ports with messages like those of the interfaces themselves, but without the altnames, and
+ * when a port leaves it, as if the interface were gone. */
+static void test_port_of_a_bridge(void **state) {
         Fixture *f = *state;
 
-        ip(VETH "link add b0 index 12 type bridge\nlink set v0 master b0\nlink set v0 up\n");
-        expect_interfaces(f, "10:v0,11:v1,12:b0");
-        ip("link set v0 nomaster\nlink set v1 name marker\n");
-        expect_interfaces(f, "10:v0,11:marker,12:b0");
+        ip(VETH "link add b0 index 12 type bridge\nlink set v0 master b0\nlink set v0 up\n"
+                "link property add dev v0 altname uplink\n");
+        expect_interfaces(f, "10:v0=uplink,11:v1,12:b0");
+        bridge("link set dev v0 cost 7\n");
+        ip("link set v1 name marker\n");
+        expect_interfaces(f, "10:v0=uplink,11:marker,12:b0");
+        expect_current(f);
+        ip("link set v0 nomaster\nlink set marker name v1\n");
+        expect_interfaces(f, "10:v0=uplink,11:v1,12:b0");
         expect_current(f);
 }
 
@@ -140,7 +146,7 @@ int main(void) {
                 TEST(test_altname_while_down),
                 TEST(test_same_name_again),
                 TEST(test_same_index_again),
-                TEST(test_leaving_a_bridge_is_not_going),
+                TEST(test_port_of_a_bridge),
                 TEST(test_other_namespace),
                 TEST(test_without_watching),
         };

@@ -68,6 +68,24 @@ static void test_interface_down(void **state) {
         expect_current(f);
 }
 
+/* Down and up again before anybody looked: the interface is what it was, its routes are gone, and no message has said
+ * so. The same with an address that is taken away and given back. */
+static void test_back_before_looked_at(void **state) {
+        Fixture *f = *state;
+
+        ip(VETH "route add 10.2.0.0/16 dev v0\n");
+        expect_networks(f, "10.2.0.0/16");
+        ip("link set v0 down\nlink set v0 up\n");
+        expect_networks(f, "");
+        expect_current(f);
+
+        ip("addr add 10.1.0.1/24 dev v0 noprefixroute\nroute add 10.2.0.0/16 dev v0\n");
+        expect_networks(f, "10.1.0.0/24,10.2.0.0/16");
+        ip("addr del 10.1.0.1/24 dev v0\naddr add 10.1.0.1/24 dev v0 noprefixroute\n");
+        expect_networks(f, "10.1.0.0/24");
+        expect_current(f);
+}
+
 /* A cable that is pulled changes nothing. */
 static void test_carrier(void **state) {
         Fixture *f = *state;
@@ -241,6 +259,7 @@ int main(void) {
                 TEST(test_addresses_without_route),
                 TEST(test_peers),
                 TEST(test_interface_down),
+                TEST(test_back_before_looked_at),
                 TEST(test_carrier),
                 TEST(test_routes),
                 TEST(test_routes_that_do_not_count),
