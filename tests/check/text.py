@@ -30,8 +30,8 @@ def spdx_problem(path):
     if path == "bpf/include/cgp-abi.h":
         expected = "GPL-2.0-only OR LGPL-2.1-or-later"
     elif path.endswith((".bpf.c", ".bpf.h")):
-        # match.bpf.h is also part of the policy library.
-        expected = None if path == "bpf/match.bpf.h" else "GPL-2.0-only"
+        # These are also part of the policy library.
+        expected = None if path in ("bpf/match.bpf.h", "bpf/set.bpf.h") else "GPL-2.0-only"
     else:
         expected = "LGPL-2.1-or-later"
     if expected and found[1] != expected:
