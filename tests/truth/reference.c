@@ -73,19 +73,25 @@ static bool read_transport(
         return true;
 }
 
-/* A source route sends the packet elsewhere than its header says. */
-static bool options_route(const uint8_t *options, size_t size) {
-        for (size_t i = 0; i < size;) {
+/* A source route that is not used up sends the packet elsewhere than its header says. At most eight options are
+ * read, one byte of padding being one; what cannot be read to the end counts as such a route. */
+static bool options_route(const uint8_t *options, size_t size, size_t packet_left) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < size; n++) {
+                /* an option is looked at as three bytes, which only a packet without payload may lack */
+                if (n == 8 || i + 3 > packet_left)
+                        return true;
                 if (options[i] == 0)
                         return false;
                 if (options[i] == 1) {
                         i++;
                         continue;
                 }
-                if (options[i] == 131 || options[i] == 137)
+                if (options[i + 1] < 2)
                         return true;
-                if (i + 1 >= size || options[i + 1] < 2)
-                        return true; /* cannot be read any further */
+                if ((options[i] == 131 || options[i] == 137) && options[i + 2] <= options[i + 1])
+                        return true;
                 i += options[i + 1];
         }
         return false;
@@ -104,7 +110,7 @@ static bool read_v4(Reading *r, const uint8_t *bytes, size_t size, bool is_egres
                 return false;
         if (get16(bytes + 6) & 0x1fff)
                 return false;
-        if (options_route(bytes + 20, header - 20))
+        if (options_route(bytes + 20, header - 20, size - 20))
                 return false;
         r->protocol = bytes[9];
         return read_transport(r, bytes, header, total, is_egress);

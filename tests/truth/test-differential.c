@@ -36,6 +36,8 @@
 #define UNKNOWN_IF 9999U /* no interface has this index */
 
 static Sandbox *sandbox;
+static unsigned long n_by_rule[CGP_RULE_FIRST + 1]; /* all written rules are one */
+static unsigned long n_by_action[CGP_ACTION_NEVER + 1];
 static uint64_t seed;
 static uint64_t random_state;
 
@@ -504,6 +506,8 @@ static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
                 dump(p, &b, &packet, &run, &expected);
                 fail_msg("the loaded program and the reference disagree");
         }
+        n_by_rule[MIN(expected.rule, CGP_RULE_FIRST)]++;
+        n_by_action[expected.action]++;
 }
 
 static void compare_policy(Kernel *kernel, unsigned n_packets) {
@@ -584,7 +588,18 @@ static void agrees(void **state) {
         set_up_host(kernel);
         for (; done < n; done += n_packets)
                 compare_policy(kernel, n_packets);
-        print_message("# %lu triples, seed %llu: no difference\n", done, (unsigned long long)seed);
+        print_message(
+                "# %lu triples, seed %llu: no difference; by default %lu and %lu, unparsable %lu "
+                "and %lu, control %lu, by a rule %lu; allow %lu, deny %lu, never %lu\n",
+                done, (unsigned long long)seed, n_by_rule[CGP_RULE_DEFAULT_OUT],
+                n_by_rule[CGP_RULE_DEFAULT_IN], n_by_rule[CGP_RULE_UNPARSABLE_OUT],
+                n_by_rule[CGP_RULE_UNPARSABLE_IN], n_by_rule[CGP_RULE_CONTROL],
+                n_by_rule[CGP_RULE_FIRST], n_by_action[CGP_ACTION_ALLOW],
+                n_by_action[CGP_ACTION_DENY], n_by_action[CGP_ACTION_NEVER]);
+        /* Else the generator has lost what it is for. */
+        for (unsigned rule = CGP_RULE_DEFAULT_OUT; rule <= CGP_RULE_CONTROL; rule++)
+                assert_true(n_by_rule[rule] > 0);
+        assert_true(n_by_rule[CGP_RULE_FIRST] > 0 && n_by_action[CGP_ACTION_NEVER] > 0);
         assert_int_equal(kernel_remove_pins(kernel), 0);
         kernel_close(kernel);
 }
