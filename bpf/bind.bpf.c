@@ -58,29 +58,25 @@ CGP_CALLED int cgp_bind_report(void *ctx, const struct cgp_tuple *t, __u64 verdi
 }
 
 /* The tuple's local address, port and protocol are set; the peer of a bind is nobody. */
-CGP_INLINE int cgp_bind_judge(void *ctx, const struct cgp_tuple *t, __u32 hook) {
-        const __u64 *local = (const __u64 *)(const void *)t->local;
+CGP_INLINE int cgp_bind_judge(void *ctx, struct cgp_tuple *t, __u32 hook) {
         struct cgp_counter *counter;
         __u64 verdict;
         __u32 slot;
 
-        verdict =
-                cgp_judge_view(bpf_be64_to_cpu(local[0]), bpf_be64_to_cpu(local[1]), CGP_VIEW_BIND,
-                        (__u64)t->protocol << 32 | (__u64)t->local_port << 16, cgp_bind_place(ctx));
+        t->place = cgp_bind_place(ctx);
+        cgp_tuple_settle(t);
+        verdict = cgp_judge_local(t);
         if (cgp_is_allowed(verdict))
                 return CGP_PROCEED;
 
+        verdict = cgp_any(verdict);
         slot = cgp_verdict_counter(verdict);
         counter = bpf_map_lookup_elem(&cgp_counters, &slot);
-        if (cgp_image.config.mode == CGP_MODE_AUDIT) {
-                if (counter)
-                        __sync_fetch_and_add(&counter->would, 1);
-                cgp_bind_report(ctx, t, verdict, hook);
-                return CGP_PROCEED;
-        }
         if (counter)
-                __sync_fetch_and_add(&counter->blocked, 1);
+                __sync_fetch_and_add(cgp_is_audit() ? &counter->would : &counter->blocked, 1);
         cgp_bind_report(ctx, t, verdict, hook);
+        if (cgp_is_audit())
+                return CGP_PROCEED;
         cgp_refuse_with_errno();
         return CGP_REFUSE;
 }
@@ -88,7 +84,7 @@ CGP_INLINE int cgp_bind_judge(void *ctx, const struct cgp_tuple *t, __u32 hook) 
 /* In audit a bind goes on after it was reported, and post_bind would report it again. Nothing but a count
  * depends on this: in enforce every hook judges for itself. */
 CGP_INLINE struct cgp_sk *cgp_bind_notes(struct bpf_sock *sk) {
-        if (cgp_image.config.mode != CGP_MODE_AUDIT || !sk)
+        if (!cgp_is_audit() || !sk)
                 return NULL;
         return bpf_sk_storage_get(&cgp_sk, sk, NULL, 0);
 }

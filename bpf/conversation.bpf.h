@@ -165,7 +165,7 @@ CGP_CALLED __u64 cgp_judge_datagram(
         if (t->flags & CGP_TUPLE_ECHO_REPLY)
                 return verdict;
         /* In audit it passes whatever the verdict is, and so will the answers. */
-        if (!cgp_is_allowed(verdict) && cgp_image.config.mode != CGP_MODE_AUDIT)
+        if (!cgp_is_allowed(verdict) && !cgp_is_audit())
                 return verdict;
         /* fail closed: the answer would be dropped as an opening of the peer's. */
         if (cgp_flow_store(&key, flow, cgp_opener_by(t, is_egress), now) < 0)

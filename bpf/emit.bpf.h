@@ -113,6 +113,7 @@ CGP_CALLED int cgp_emit(void *ctx, struct cgp_denial *denial) {
         struct cgp_denial *entry;
         __u32 subject = event->subject;
         __u64 now = bpf_ktime_get_ns();
+        __u64 port;
 
         event->version = CGP_ABI_VERSION;
         event->size = sizeof(*event);
@@ -125,10 +126,10 @@ CGP_CALLED int cgp_emit(void *ctx, struct cgp_denial *denial) {
 
         key.subject = subject;
         key.rule = event->rule;
-        if (event->protocol == 1 || event->protocol == 58)
-                key.port = event->local_port;
-        else
-                key.port = event->direction == CGP_DIR_OUT ? event->remote_port : event->local_port;
+        port = event->local_port;
+        if (event->direction == CGP_DIR_OUT && event->protocol != 1 && event->protocol != 58)
+                port = event->remote_port;
+        key.port = cgp_any(port);
         __builtin_memcpy(key.remote, event->remote, sizeof(key.remote));
         key.direction = event->direction;
         key.protocol = event->protocol;
@@ -158,13 +159,13 @@ CGP_CALLED int cgp_emit(void *ctx, struct cgp_denial *denial) {
 }
 
 CGP_INLINE __u16 cgp_event_type(void) {
-        return cgp_image.config.mode == CGP_MODE_AUDIT ? CGP_EVENT_WOULD : CGP_EVENT_DENIED;
+        return cgp_is_audit() ? CGP_EVENT_WOULD : CGP_EVENT_DENIED;
 }
 
 /* What an event says of a tuple and its verdict. */
 CGP_INLINE void cgp_event_fill(
         struct cgp_event *event, const struct cgp_tuple *t, __u64 verdict, __u32 hook) {
-        event->type = cgp_event_type();
+        event->type = cgp_any(cgp_event_type());
         event->generation = cgp_image.config.generation;
         event->subject = cgp_image.config.subject;
         event->rule = cgp_verdict_rule(verdict);
@@ -173,6 +174,6 @@ CGP_INLINE void cgp_event_fill(
         event->protocol = t->protocol;
         __builtin_memcpy(event->local, t->local, sizeof(event->local));
         __builtin_memcpy(event->remote, t->remote, sizeof(event->remote));
-        event->local_port = t->flags & CGP_TUPLE_ICMP ? t->icmp : t->local_port;
-        event->remote_port = t->flags & CGP_TUPLE_ICMP ? t->echo : t->remote_port;
+        event->local_port = cgp_any(t->flags & CGP_TUPLE_ICMP ? t->icmp : t->local_port);
+        event->remote_port = cgp_any(t->flags & CGP_TUPLE_ICMP ? t->echo : t->remote_port);
 }

@@ -42,6 +42,19 @@ struct cgp_tuple {
 #define CGP_TUPLE_ECHO_REPLY   (1U << 2)
 #define CGP_TUPLE_CONTROL      (1U << 3) /* what kernels send on their own account */
 
+/* Changes nothing. After it the verifier knows nothing of t, whichever way it came. */
+CGP_INLINE void cgp_tuple_settle(struct cgp_tuple *t) {
+        __u64 *words = (__u64 *)(void *)t;
+
+        _Static_assert(sizeof(*t) == 6 * sizeof(*words), "size of a tuple");
+        words[0] = cgp_any(words[0]);
+        words[1] = cgp_any(words[1]);
+        words[2] = cgp_any(words[2]);
+        words[3] = cgp_any(words[3]);
+        words[4] = cgp_any(words[4]);
+        words[5] = cgp_any(words[5]);
+}
+
 #define CGP_TUPLE_ECHO (CGP_TUPLE_ECHO_REQUEST | CGP_TUPLE_ECHO_REPLY)
 
 /* The view that judges what such an opener began, and back. */
@@ -57,6 +70,11 @@ _Static_assert(CGP_VIEW_OF_OPENER(CGP_OPENER_OUT) == CGP_VIEW_OUT &&
 CGP_INLINE int cgp_is_open(void) {
         return (cgp_image.config.features & CGP_FEATURE_OPEN) ||
                 cgp_image.config.mode == CGP_MODE_OFF;
+}
+
+/* Read again wherever it is asked, so that the verifier does not keep the two cases apart. */
+CGP_INLINE int cgp_is_audit(void) {
+        return *(const volatile __u32 *)&cgp_image.config.mode == CGP_MODE_AUDIT;
 }
 
 /* With direction 0, which is CGP_DIR_OUT. */
@@ -144,7 +162,8 @@ CGP_GLOBAL __u64 cgp_classify(__u64 hi, __u64 lo, __u64 view, __u64 service, __u
                 return broken;
         if (view != CGP_VIEW_OUT)
                 service >>= 16;
-        if ((config->features & CGP_FEATURE_SETS) && config->view[view].n_set_classes > 1) {
+        if (!cgp_instance.without_sets && (config->features & CGP_FEATURE_SETS) &&
+                config->view[view].n_set_classes > 1) {
                 combination = cgp_combination(hi, lo);
                 if (combination > CGP_MAX_SET_COMBINATIONS)
                         return broken;
@@ -178,17 +197,30 @@ CGP_INLINE __u64 cgp_never_in_place_of(__u64 never, __u64 verdict) {
         return (never & ~(0xffULL << 56)) | (verdict & (0xffULL << 56));
 }
 
-/* A conversation whose opener is known. */
-CGP_INLINE __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
-        __u32 other_view = opener == CGP_OPENER_OUT ? t->arrival : CGP_VIEW_OUT;
-        __u32 never = opener == CGP_OPENER_OUT ? CGP_FEATURE_NEVER_IN : CGP_FEATURE_NEVER_OUT;
+/* As below. openers: opener | arrival << 8; the rest as cgp_classify() has it. */
+CGP_GLOBAL __u64 cgp_judge_words(__u64 hi, __u64 lo, __u64 openers, __u64 service, __u64 place) {
+        __u64 view = CGP_VIEW_OF_OPENER(openers & 0xff), other_view = CGP_VIEW_OUT;
+        __u32 never = CGP_FEATURE_NEVER_OUT;
         __u64 verdict, other;
 
-        verdict = cgp_judge(t, CGP_VIEW_OF_OPENER(opener));
+        if (view == CGP_VIEW_OUT) {
+                other_view = openers >> 8;
+                never = CGP_FEATURE_NEVER_IN;
+        }
+        verdict = cgp_judge_view(hi, lo, view, service, place);
         if (!(cgp_image.config.features & never) || !cgp_is_allowed(verdict))
                 return verdict;
-        other = cgp_judge(t, other_view);
+        other = cgp_classify(hi, lo, other_view, service, place);
         return cgp_is_never(other) ? cgp_never_in_place_of(other, verdict) : verdict;
+}
+
+/* A conversation whose opener is known. */
+CGP_INLINE __u64 cgp_judge_opened(const struct cgp_tuple *t, __u32 opener) {
+        const __u64 *remote = (const __u64 *)(const void *)t->remote;
+
+        return cgp_judge_words(bpf_be64_to_cpu(remote[0]), bpf_be64_to_cpu(remote[1]),
+                (__u64)t->arrival << 8 | opener,
+                (__u64)t->protocol << 32 | (__u64)t->local_port << 16 | t->remote_port, t->place);
 }
 
 /* The binding of the local port. */

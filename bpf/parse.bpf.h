@@ -290,7 +290,6 @@ CGP_INLINE long cgp_parse6(
 /* Fills what can be read, also of a packet that it then refuses; t is zeroed. Returns 0, or -1: unparsable. */
 CGP_INLINE int cgp_parse(
         struct __sk_buff *skb, __u32 is_egress, __u32 is_broadcast, struct cgp_tuple *t) {
-        __u64 *words = (__u64 *)(void *)t;
         int is_v4 = skb->protocol == bpf_htons(ETH_P_IP);
         __u32 limit = 0;
         long offset = -1;
@@ -299,16 +298,13 @@ CGP_INLINE int cgp_parse(
                 offset = cgp_parse4(skb, is_egress, t, &limit);
         else if (skb->protocol == bpf_htons(ETH_P_IPV6))
                 offset = cgp_parse6(skb, is_egress, t, &limit);
+        is_v4 = cgp_any(is_v4);
+        limit = cgp_any(limit);
         offset = cgp_any(offset);
-        words[0] = cgp_any(words[0]);
-        words[1] = cgp_any(words[1]);
-        words[2] = cgp_any(words[2]);
-        words[3] = cgp_any(words[3]);
-        t->protocol = cgp_any(t->protocol);
+        cgp_tuple_settle(t);
         t->arrival = is_egress ? CGP_VIEW_IN : cgp_any(cgp_arrival_view(t->local, is_broadcast));
         if (offset >= 0)
                 offset = cgp_parse_transport(skb, offset, limit, is_v4, is_egress, t);
-        words[4] = cgp_any(words[4]);
-        words[5] = cgp_any(words[5]);
+        cgp_tuple_settle(t);
         return cgp_any(offset);
 }

@@ -55,7 +55,6 @@ CGP_CALLED int cgp_report_packet(
 /* Counts under the verdict, reports a refusal, and says what becomes of the packet. */
 CGP_INLINE int cgp_conclude(
         struct __sk_buff *skb, const struct cgp_tuple *t, __u64 verdict, __u32 hook) {
-        int is_audit = cgp_image.config.mode == CGP_MODE_AUDIT;
         __u32 slot = cgp_verdict_counter(verdict);
         struct cgp_counter *counter;
 
@@ -64,9 +63,9 @@ CGP_INLINE int cgp_conclude(
                 return cgp_count_passed(skb, verdict) < 0 ? CGP_DROP : CGP_PASS;
         counter = bpf_map_lookup_elem(&cgp_counters, &slot);
         if (counter)
-                __sync_fetch_and_add(is_audit ? &counter->would : &counter->blocked, 1);
+                __sync_fetch_and_add(cgp_is_audit() ? &counter->would : &counter->blocked, 1);
         cgp_report_packet(skb, t, verdict, hook);
-        return is_audit ? CGP_PASS : CGP_DROP;
+        return cgp_is_audit() ? CGP_PASS : CGP_DROP;
 }
 
 CGP_INLINE __u64 cgp_judge_unparsable(int is_egress) {
@@ -96,8 +95,7 @@ CGP_INLINE __u64 cgp_judge_dry(struct __sk_buff *skb, struct cgp_tuple *t, int i
 CGP_INLINE int cgp_conclude_dry(struct __sk_buff *skb, __u64 verdict) {
         skb->cb[2] = cgp_verdict_rule(verdict);
         skb->cb[3] = cgp_verdict_action(verdict);
-        return cgp_is_allowed(verdict) || cgp_image.config.mode == CGP_MODE_AUDIT ||
-                        cgp_image.config.mode == CGP_MODE_OFF
+        return cgp_is_allowed(verdict) || cgp_is_audit() || cgp_image.config.mode == CGP_MODE_OFF
                 ? CGP_PASS
                 : CGP_DROP;
 }
@@ -121,12 +119,12 @@ CGP_CALLED int cgp_read(
 /* The long way: any packet, any state. */
 CGP_CALLED int cgp_filter(struct __sk_buff *skb, __u32 hook) {
         int is_egress = hook == CGP_HOOK_EGRESS;
-        int is_dry = skb->cb[0] == CGP_DRY_RUN;
-        int is_broadcast =
-                is_dry ? skb->cb[1] & CGP_DRY_BROADCAST : skb->pkt_type == CGP_PACKET_BROADCAST;
-        struct bpf_sock *sk = cgp_full_sock(skb);
+        __u64 is_dry = cgp_any(skb->cb[0] == CGP_DRY_RUN);
+        __u64 is_broadcast = cgp_any(is_dry ? !!(skb->cb[1] & CGP_DRY_BROADCAST)
+                                            : skb->pkt_type == CGP_PACKET_BROADCAST);
         struct cgp_tuple t = {};
         int is_parsed = cgp_read(skb, is_egress, is_broadcast, &t) == 0;
+        struct bpf_sock *sk = cgp_full_sock(skb);
         __u64 verdict;
 
         if (cgp_is_open() && !is_dry)
@@ -144,6 +142,7 @@ CGP_CALLED int cgp_filter(struct __sk_buff *skb, __u32 hook) {
                         t.place = cgp_place_of_packet(skb, sk);
                 verdict = cgp_judge_packet(sk, &t, is_egress);
         }
+        verdict = cgp_any(verdict);
         return is_dry ? cgp_conclude_dry(skb, verdict) : cgp_conclude(skb, &t, verdict, hook);
 }
 

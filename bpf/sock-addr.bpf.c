@@ -127,25 +127,26 @@ CGP_INLINE __u8 cgp_place_of_call(struct bpf_sock_addr *ctx) {
 }
 
 CGP_CALLED int cgp_judge_call(struct bpf_sock_addr *ctx, struct cgp_tuple *t, __u32 hook) {
-        int is_audit = cgp_image.config.mode == CGP_MODE_AUDIT;
         struct cgp_counter *counter;
         __u32 opener = CGP_OPENER_OUT;
         __u64 verdict;
         __u32 slot;
 
         t->place = cgp_place_of_call(ctx);
+        cgp_tuple_settle(t);
         if (t->protocol == IPPROTO_UDP || t->protocol == IPPROTO_UDPLITE)
                 opener = cgp_datagram_opener(t);
         verdict = cgp_judge_opened(t, opener);
         if (cgp_is_allowed(verdict))
                 return CGP_PROCEED;
 
+        verdict = cgp_any(verdict);
         slot = cgp_verdict_counter(verdict);
         counter = bpf_map_lookup_elem(&cgp_counters, &slot);
         if (counter)
-                __sync_fetch_and_add(is_audit ? &counter->would : &counter->blocked, 1);
+                __sync_fetch_and_add(cgp_is_audit() ? &counter->would : &counter->blocked, 1);
         cgp_report_call(ctx, t, verdict, hook);
-        if (is_audit)
+        if (cgp_is_audit())
                 return CGP_PROCEED;
         cgp_refuse_with_errno();
         return CGP_REFUSE;

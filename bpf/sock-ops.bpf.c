@@ -35,6 +35,7 @@ CGP_CALLED int cgp_report_listen(struct bpf_sock_ops *ctx, struct cgp_sk *storag
         }
         if (cgp_is_place_relevant() && storage && cgp_is_host_netns(storage->netns_cookie))
                 t.place = CGP_PLACE_UNDECIDED;
+        cgp_tuple_settle(&t);
         verdict = cgp_judge_local(&t);
         if (cgp_is_allowed(verdict))
                 return 0;

@@ -236,7 +236,8 @@ struct cgp_instance {
         __u32 table_size;   /* of the value of map .data.tables, that is cgp_tables */
         __u8 has_retval;    /* bpf_set_retval() exists in the system call hooks */
         __u8 has_skb_netns; /* bpf_get_netns_cookie() exists in the packet hooks */
-        __u8 _pad[6];
+        __u8 without_sets;  /* 1: no image with CGP_FEATURE_SETS goes into it */
+        __u8 _pad[5];
 };
 
 /* A set map: all named lists at once, address -> which lists hold it, each with its longest prefix. An array
