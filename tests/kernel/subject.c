@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "net.h"
 #include "policy/compile.h"
 #include "policy/parse.h"
 #include "util/macro.h"
@@ -151,6 +152,23 @@ void subject_clear(const Subject *s) {
         for (unsigned slot = 0; slot < SLOTS_PER_SUBJECT; slot++)
                 assert_int_equal(
                         s->kernel->ops->counter_clear(s->kernel, first_slot(s->number) + slot), 0);
+}
+
+int subject_socket(const Subject *s, int family, int type, int protocol) {
+        int fd;
+
+        sandbox_enter(s->sandbox, s->name);
+        fd = net_socket(family, type, protocol);
+        sandbox_leave(s->sandbox);
+        return fd;
+}
+
+void subject_expect_untouched(const Subject *s) {
+        for (unsigned slot = 0; slot < SLOTS_PER_SUBJECT; slot++) {
+                struct cgp_counter counter = subject_counter(s, slot);
+
+                assert_int_equal(counter.packets + counter.blocked + counter.would, 0);
+        }
 }
 
 static bool has_patience(time_t since) {

@@ -53,6 +53,12 @@ KernelProgs *subject_load(Subject *s, const TestPolicy *policy);
 void subject_publish(Subject *s, const TestPolicy *policy);
 void subject_detach(Subject *s); /* also frees it, removes the cgroup, and leaves it if need be */
 
+/* A socket that is made in the subject's cgroup; this process then goes to "home". Negative errno. */
+int subject_socket(const Subject *s, int family, int type, int protocol);
+
+/* Fails the test if any counter of the subject says that a packet or call was judged. */
+void subject_expect_untouched(const Subject *s);
+
 /* The sum of a counter, and waiting for one: packets come when the kernel gets to it. */
 struct cgp_counter subject_counter(const Subject *s, unsigned slot);
 void subject_clear(const Subject *s);
