@@ -170,8 +170,26 @@ static void test_ipv4_options_and_lengths(void **state) {
         for (size_t options = 0; options <= 40; options += 4) {
                 packet_ip4(&p, "192.0.2.1", "10.1.2.3", IPPROTO_TCP, options);
                 packet_add_tcp(&p, 40000, 443, 0x02);
+                /* Up to eight of them are read, whatever they are. */
+                if (options > 8)
+                        expect_unparsable(state, &p);
+                if (options > 0) {
+                        p.bytes[20] = 68; /* one that takes all of it: time stamps */
+                        p.bytes[21] = (uint8_t)options;
+                }
                 expect_out(state, &p, RULE(0), CGP_ACTION_ALLOW);
         }
+        /* A source route: the address in the header is the last one only when it is used up. */
+        packet_ip4(&p, "192.0.2.1", "10.1.2.3", IPPROTO_TCP, 8);
+        packet_add_tcp(&p, 40000, 443, 0x02);
+        p.bytes[20] = 131;
+        p.bytes[21] = 7;
+        p.bytes[22] = 8;
+        expect_out(state, &p, RULE(0), CGP_ACTION_ALLOW);
+        p.bytes[22] = 4;
+        expect_unparsable(state, &p);
+        p.bytes[20] = 137;
+        expect_unparsable(state, &p);
         /* Every cut that takes away what is needed: TCP up to its flags. Dry runs have no shorter packets than an
          * IP header on recent kernels. */
         for (size_t size = 20; size < 20 + 14; size++) {
@@ -390,6 +408,49 @@ static void test_modes(void **state) {
         subject_publish(setup->subject, &policy);
 }
 
+/* What a packet does not say of itself is handed in: interface, network namespace, how it was received. */
+static void test_where_it_is(void **state) {
+        static const TestPolicy placed = {
+                .rules = { "allow out udp/1000 via lo", "allow in udp/68 from broadcast" },
+        };
+        static const TestInterface interfaces[] = { { "lo", { "lo" } } };
+        static const struct {
+                uint32_t ifindex;
+                bool host_netns, passes;
+        } cases[] = { { 1, true, true }, { 1, false, false }, { 9, true, false } };
+        Setup *setup = *state;
+        KernelDryRun r;
+        Packet p;
+
+        test_host_set_interfaces(setup->kernel, interfaces, ELEMENTSOF(interfaces));
+        subject_publish(setup->subject, &placed);
+        packet_ip4(&p, "192.0.2.1", "10.1.2.3", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 40000, 1000);
+        for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {
+                r = (KernelDryRun){ .packet = p.bytes,
+                        .size = p.size,
+                        .ifindex = cases[i].ifindex,
+                        .host_netns = cases[i].host_netns };
+                assert_int_equal(setup->kernel->ops->dry_run(
+                                         setup->kernel, setup->subject->links[CGP_HOOK_EGRESS], &r),
+                        0);
+                assert_int_equal(r.passes, cases[i].passes);
+                assert_int_equal(r.rule, r.passes ? RULE(0) : CGP_RULE_DEFAULT_OUT);
+        }
+        packet_ip4(&p, "10.1.2.3", "10.255.255.255", IPPROTO_UDP, 0);
+        packet_add_udp(&p, 67, 68);
+        for (unsigned broadcast = 0; broadcast < 2; broadcast++) {
+                r = (KernelDryRun){ .packet = p.bytes, .size = p.size, .broadcast = broadcast };
+                assert_int_equal(setup->kernel->ops->dry_run(setup->kernel,
+                                         setup->subject->links[CGP_HOOK_INGRESS], &r),
+                        0);
+                assert_int_equal(r.passes, broadcast);
+                assert_int_equal(r.rule, r.passes ? RULE(1) : CGP_RULE_DEFAULT_IN);
+        }
+        subject_publish(setup->subject, &policy);
+        test_host_reset();
+}
+
 /* Of all the dry runs above nothing may be left. */
 static void test_changes_nothing(void **state) {
         Setup *setup = *state;
@@ -420,6 +481,10 @@ static void test_refuses_bad_requests(void **state) {
         assert_int_equal(setup->kernel->ops->dry_run(
                                  setup->kernel, setup->subject->links[CGP_HOOK_CONNECT4], &r),
                 -EINVAL);
+        r.opener = CGP_DRY_HOST_NETNS;
+        assert_int_equal(setup->kernel->ops->dry_run(
+                                 setup->kernel, setup->subject->links[CGP_HOOK_EGRESS], &r),
+                -EINVAL);
 }
 
 static int test(Sandbox *s) {
@@ -437,6 +502,7 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_icmp),
                 cmocka_unit_test(test_kernel_control_traffic),
                 cmocka_unit_test(test_modes),
+                cmocka_unit_test(test_where_it_is),
                 cmocka_unit_test(test_refuses_bad_requests),
                 cmocka_unit_test(test_changes_nothing),
         };

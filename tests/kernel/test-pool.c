@@ -457,6 +457,7 @@ static void test_failure_ahead(void **state) {
         assert_true(kernel->ops->progs_load(
                             kernel, &probe.image, &failure, &progs[POOL_SPARES + 1]) < 0);
         assert_null(progs[POOL_SPARES + 1]);
+        (void)settle(kernel); /* it was asked, and fails once more */
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
         progs[POOL_SPARES + 1] = load(kernel, 1);
         assert_int_equal(settle(kernel), POOL_SPARES);
