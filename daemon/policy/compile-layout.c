@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A matrix has a cell for each line and each class of columns that some line tells apart. Lines have a trie
- * each, with shared nodes: less where lines are many and say little. How large those would get is measured on
- * some of them.
+ * each, in full or as changes of another: less where lines are many and say little of their own. How large those
+ * would get is measured on some of them.
  */
 #include "policy/compile-layout.h"
 
 #include <errno.h>
 
+#include "policy/compile-delta.h"
 #include "util/macro.h"
 
 /* So many lines are tried out, spread over all. */
@@ -17,6 +18,11 @@
 #define SAMPLE_MARGIN 85U
 
 #define RUNS_MAX (32U * 1024 * 1024)
+
+/* A line of so many runs gets a trie of its own without a search. */
+#define SHORT_LINE 4U
+
+#define BASES_MAX 8U
 
 /* Columns that no line tells apart. */
 typedef struct ColumnClasses {
@@ -194,25 +200,123 @@ static int layout_write_matrix(
         return tables_add_part(layout->tables, matrix, n, &view->matrix);
 }
 
-static int layout_write_lines(const Layout *layout, LineRun *runs, struct cgp_view *view) {
+/* How the distinct lines become tries: in full, or as changes of one that is in full. */
+typedef struct LinePlan {
+        uint32_t *others; /* by line: the other one, or itself */
+        size_t n_paths;   /* of all changes */
+        size_t n_full;
+} LinePlan;
+
+static void line_plan_done(LinePlan *plan) {
+        free(plan->others);
+}
+
+/* Lines that others may be changes of, the last one that was found good first. */
+typedef struct Bases {
+        uint32_t lines[BASES_MAX];
+        size_t n;
+} Bases;
+
+static void bases_put_first(Bases *bases, size_t i, uint32_t line) {
+        for (; i > 0; i--)
+                bases->lines[i] = bases->lines[i - 1];
+        bases->lines[0] = line;
+}
+
+/* The base with the fewest changes; the line itself if there is none. */
+static uint32_t bases_find(Bases *bases, const Layout *layout, uint32_t line, size_t *ret_n_paths) {
+        DeltaPath paths[DELTA_PATHS_MAX];
+        int best = DELTA_PATHS_MAX + 1;
+        size_t at = 0;
+
+        for (size_t i = 0; i < bases->n; i++) {
+                int n = delta_find(layout->space, layout->distinct[line],
+                        layout->distinct[bases->lines[i]], paths);
+
+                if (n >= 0 && n < best) {
+                        best = n;
+                        at = i;
+                }
+        }
+        if (best > (int)DELTA_PATHS_MAX) {
+                *ret_n_paths = 0;
+                if (bases->n < ELEMENTSOF(bases->lines))
+                        bases->n++;
+                bases_put_first(bases, bases->n - 1, line);
+                return line;
+        }
+        *ret_n_paths = best;
+        bases_put_first(bases, at, bases->lines[at]);
+        return bases->lines[0];
+}
+
+static int line_plan_init(LinePlan *plan, const Layout *layout, LineRun *runs) {
+        Bases bases = {};
+
+        plan->others = calloc(layout->n_distinct, sizeof(*plan->others));
+        if (!plan->others)
+                return -ENOMEM;
+
+        for (uint32_t i = 0; i < layout->n_distinct; i++) {
+                size_t n_paths = 0;
+
+                plan->others[i] = i;
+                /* A short line is a short list of paths anyhow, and a poor base. */
+                if (lines_runs(&layout->space->lines, layout->distinct[i], runs) > SHORT_LINE)
+                        plan->others[i] = bases_find(&bases, layout, i, &n_paths);
+                plan->n_paths += n_paths;
+                plan->n_full += plan->others[i] == i;
+        }
+        return 0;
+}
+
+/* Writers of tries, with what they need beside. */
+typedef struct TrieScratch {
+        LineRun *runs;
+        TrieBreak *breaks;
+        size_t n_allocated;
+} TrieScratch;
+
+static int layout_write_full(const Layout *layout, Tries *tries, uint32_t line,
+        TrieScratch *scratch, uint16_t *ret_entry) {
+        size_t n = lines_runs(&layout->space->lines, layout->distinct[line], scratch->runs);
+
+        return layout_add_trie(layout, tries, scratch->runs, n, &scratch->breaks,
+                &scratch->n_allocated, ret_entry);
+}
+
+static int layout_write_line(const Layout *layout, const LinePlan *plan, uint32_t line,
+        TrieScratch *scratch, uint16_t *entries) {
+        Tries *tries = &layout->tables->tries;
+        uint32_t other = plan->others[line];
+        DeltaPath paths[DELTA_PATHS_MAX];
+        int n;
+
+        if (other != line) {
+                n = delta_find(
+                        layout->space, layout->distinct[line], layout->distinct[other], paths);
+                if (n >= 0 && n + delta_depth(tries, entries[other]) <= CGP_WALK_MAX)
+                        return delta_write(tries, paths, n, entries[other], &entries[line]);
+        }
+        return layout_write_full(layout, tries, line, scratch, &entries[line]);
+}
+
+static int layout_write_lines(
+        const Layout *layout, const LinePlan *plan, LineRun *runs, struct cgp_view *view) {
         _cleanup_free_ uint16_t *entries = NULL, *cells = NULL;
-        _cleanup_free_ TrieBreak *breaks = NULL;
-        size_t n_allocated = 0;
-        int r;
+        TrieScratch scratch = { .runs = runs };
+        int r = 0;
 
         entries = calloc(layout->n_distinct, sizeof(*entries));
         cells = calloc(layout->n_lines, sizeof(*cells));
         if (!entries || !cells)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < layout->n_distinct; i++) {
-                size_t n = lines_runs(&layout->space->lines, layout->distinct[i], runs);
-
-                r = layout_add_trie(layout, &layout->tables->tries, runs, n, &breaks, &n_allocated,
-                        &entries[i]);
-                if (r < 0)
-                        return tables_tries_fail(layout->tables, r);
-        }
+        for (uint32_t i = 0; r >= 0 && i < layout->n_distinct; i++)
+                r = layout_write_line(layout, plan, i, &scratch, entries);
+        free(scratch.breaks);
+        if (r < 0)
+                return tables_tries_fail(layout->tables, r);
         for (size_t i = 0; i < layout->n_lines; i++)
                 cells[i] = entries[layout->lines[i]];
         view->layout = CGP_LAYOUT_LINES;
@@ -228,38 +332,49 @@ static size_t extrapolate(size_t half, size_t all, size_t n_half, size_t n_sampl
         return all + (all - half) * (n - n_sample) / MAX(n_sample - n_half, (size_t)1);
 }
 
-/* How large lines would be. SIZE_MAX: too many nodes or paths. */
-static int layout_estimate_lines(const Layout *layout, LineRun *runs, size_t *ret_size) {
-        _cleanup_(tries_done) Tries tries = TRIES_INIT;
-        _cleanup_free_ TrieBreak *breaks = NULL;
-        size_t n_sample = MIN(layout->n_distinct, (size_t)SAMPLE_MAX), n_half = n_sample / 2;
-        size_t half_nodes = 0, half_paths = 0, n_allocated = 0, n_nodes, n_paths;
-        int r;
+/* Writes some of the full lines, spread over all. */
+static int layout_try_lines(const Layout *layout, const LinePlan *plan, LineRun *runs, Tries *tries,
+        size_t n_sample, size_t *ret_half_nodes, size_t *ret_half_paths) {
+        TrieScratch scratch = { .runs = runs };
+        size_t n_full = 0, s = 0;
+        int r = 0;
 
-        for (size_t s = 0; s < n_sample; s++) {
-                size_t i = s * layout->n_distinct / n_sample;
-                size_t n = lines_runs(&layout->space->lines, layout->distinct[i], runs);
+        for (uint32_t i = 0; r >= 0 && i < layout->n_distinct && s < n_sample; i++) {
                 uint16_t entry;
 
-                if (s == n_half) {
-                        half_nodes = tries.nodes.n_blobs;
-                        half_paths = tries.paths.n_blobs;
+                if (plan->others[i] != i || n_full++ < s * plan->n_full / n_sample)
+                        continue;
+                if (s++ == n_sample / 2) {
+                        *ret_half_nodes = tries->nodes.n_blobs;
+                        *ret_half_paths = tries->paths.n_blobs;
                 }
-                r = layout_add_trie(layout, &tries, runs, n, &breaks, &n_allocated, &entry);
-                if (r == -E2BIG) {
-                        *ret_size = SIZE_MAX;
-                        return 0;
-                }
-                if (r < 0)
-                        return r;
+                r = layout_write_full(layout, tries, i, &scratch, &entry);
         }
+        free(scratch.breaks);
+        return r;
+}
 
-        n_nodes =
-                extrapolate(half_nodes, tries.nodes.n_blobs, n_half, n_sample, layout->n_distinct);
-        n_paths =
-                extrapolate(half_paths, tries.paths.n_blobs, n_half, n_sample, layout->n_distinct);
+/* How large lines would be. SIZE_MAX: too many nodes or paths. */
+static int layout_estimate_lines(
+        const Layout *layout, const LinePlan *plan, LineRun *runs, size_t *ret_size) {
+        _cleanup_(tries_done) Tries tries = TRIES_INIT;
+        size_t n_sample = MIN(plan->n_full, (size_t)SAMPLE_MAX), n_half = n_sample / 2;
+        size_t half_nodes = 0, half_paths = 0, n_nodes, n_paths;
+        int r;
+
+        r = layout_try_lines(layout, plan, runs, &tries, n_sample, &half_nodes, &half_paths);
+        if (r == -E2BIG) {
+                *ret_size = SIZE_MAX;
+                return 0;
+        }
+        if (r < 0)
+                return r;
+
+        n_nodes = extrapolate(half_nodes, tries.nodes.n_blobs, n_half, n_sample, plan->n_full);
+        n_paths = extrapolate(half_paths, tries.paths.n_blobs, n_half, n_sample, plan->n_full) +
+                plan->n_paths;
         if (layout->tables->tries.nodes.n_blobs + n_nodes > CGP_MAX_NODES * SAMPLE_MARGIN / 100 ||
-                layout->tables->tries.paths.n_blobs + n_paths > CGP_MAX_PATHS * SAMPLE_MARGIN / 100)
+                layout->tables->tries.paths.n_blobs + n_paths > CGP_MAX_PATHS)
                 *ret_size = SIZE_MAX;
         else
                 *ret_size = tries_size(n_nodes, n_paths) + layout->n_lines * sizeof(uint16_t);
@@ -268,6 +383,7 @@ static int layout_estimate_lines(const Layout *layout, LineRun *runs, size_t *re
 
 int layout_write(const Layout *layout, struct cgp_view *view) {
         _cleanup_(column_classes_done) ColumnClasses classes = {};
+        _cleanup_(line_plan_done) LinePlan plan = {};
         _cleanup_free_ LineRun *runs = NULL;
         size_t matrix_size = SIZE_MAX, lines_size = 0;
         int r;
@@ -284,10 +400,13 @@ int layout_write(const Layout *layout, struct cgp_view *view) {
         if (matrix_size <= TABLES_MATRIX_SMALL)
                 return layout_write_matrix(layout, &classes, runs, view);
 
-        r = layout_estimate_lines(layout, runs, &lines_size);
+        r = line_plan_init(&plan, layout, runs);
+        if (r < 0)
+                return r;
+        r = layout_estimate_lines(layout, &plan, runs, &lines_size);
         if (r < 0)
                 return r;
         if (matrix_size <= lines_size && matrix_size != SIZE_MAX)
                 return layout_write_matrix(layout, &classes, runs, view);
-        return layout_write_lines(layout, runs, view);
+        return layout_write_lines(layout, &plan, runs, view);
 }

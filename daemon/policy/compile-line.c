@@ -283,3 +283,69 @@ size_t lines_runs(const Lines *lines, Line line, LineRun *runs) {
         runs_walk(&w, line, lines->height, 0);
         return w.n_runs;
 }
+
+typedef struct SegmentWriter {
+        const Lines *lines;
+        LineSegment *segments;
+        int n_segments;
+        int n_max;
+        uint64_t end; /* of the last segment, with what follows and has the same value in both */
+} SegmentWriter;
+
+/* Goes on with the last segment where that has the value: it may hold what does not differ. */
+static int segment_push(
+        SegmentWriter *w, uint64_t first, uint64_t end, uint64_t value, bool differs) {
+        LineSegment *last = w->n_segments > 0 ? &w->segments[w->n_segments - 1] : NULL;
+
+        if (first >= w->lines->n_columns)
+                return 0;
+        end = MIN(end, (uint64_t)w->lines->n_columns);
+        if (last && w->end == first && last->value == value) {
+                w->end = end;
+                if (differs)
+                        last->end = end;
+                return 0;
+        }
+        if (!differs)
+                return 0;
+        if (w->n_segments == w->n_max)
+                return -E2BIG;
+        w->segments[w->n_segments++] = (LineSegment){ first, end, value };
+        w->end = end;
+        return 0;
+}
+
+static int difference_walk(
+        SegmentWriter *w, Line line, Line other, unsigned height, uint64_t base) {
+        uint64_t width = UINT64_C(1) << height * LINE_BITS, value = 0;
+        int r = 0;
+
+        if (base >= w->lines->n_columns)
+                return 0;
+        if (line_is_uniform(w->lines, line, &value))
+                return segment_push(w, base, base + width * LINE_FAN, value, line != other);
+        if (line == other)
+                return 0;
+
+        for (size_t i = 0; r >= 0 && i < LINE_FAN; i++) {
+                if (height == 0) {
+                        const uint64_t *x = intern_get(&w->lines->leaves, line >> 1);
+                        const uint64_t *y = intern_get(&w->lines->leaves, other >> 1);
+
+                        r = segment_push(w, base + i, base + i + 1, x[i], x[i] != y[i]);
+                } else {
+                        const Line *x = intern_get(&w->lines->nodes, line >> 1);
+                        const Line *y = intern_get(&w->lines->nodes, other >> 1);
+
+                        r = difference_walk(w, x[i], y[i], height - 1, base + i * width);
+                }
+        }
+        return r;
+}
+
+int lines_difference(const Lines *lines, Line line, Line other, LineSegment *segments, int n_max) {
+        SegmentWriter w = { .lines = lines, .segments = segments, .n_max = n_max };
+        int r = difference_walk(&w, line, other, lines->height, 0);
+
+        return r < 0 ? r : w.n_segments;
+}

@@ -71,5 +71,16 @@ typedef struct LineRun {
 /* Writes the runs of a line, neighbours of different values, into an array of n_columns; returns their number. */
 size_t lines_runs(const Lines *lines, Line line, LineRun *runs);
 
+/* Columns first .. end - 1 have the value. */
+typedef struct LineSegment {
+        uint32_t first;
+        uint32_t end;
+        uint64_t value;
+} LineSegment;
+
+/* Segments that hold every column in which the line differs from the other, and tell its values there. Returns how
+ * many, or -E2BIG: more than n_max. */
+int lines_difference(const Lines *lines, Line line, Line other, LineSegment *segments, int n_max);
+
 /* Makes room for n elements of this size; *array moves. -ENOMEM. */
 int compile_reserve(void *array, size_t *n_allocated, size_t n, size_t size) _warn_unused_result_;

@@ -171,14 +171,19 @@ static int tables_add_ipv6(
                 tables, tries_add(&tables->tries, w.breaks, w.n_breaks, 64, ret_root));
 }
 
+/* The paths of a large policy are for its services, where nodes would be several for one. */
 int tables_add_addresses(
         Tables *tables, const Grid *grid, const uint32_t *classes, struct cgp_view *view) {
+        uint32_t path_cost = tables->tries.path_cost;
         int r;
 
+        if (grid->n_rows > TABLES_ROWS_LARGE)
+                tables->tries.path_cost = TABLES_PATH_COST_LARGE;
         r = tables_add_ipv6(tables, &grid->axes[GRID_IPV6], classes, &view->root6);
-        if (r < 0)
-                return r;
-        return tables_add_ipv4(tables, &grid->axes[GRID_IPV4], classes, &view->root4);
+        if (r >= 0)
+                r = tables_add_ipv4(tables, &grid->axes[GRID_IPV4], classes, &view->root4);
+        tables->tries.path_cost = path_cost;
+        return r;
 }
 
 /* A grid on its way into the tables. */

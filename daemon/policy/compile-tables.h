@@ -9,6 +9,10 @@
 /* A matrix up to this size is not compared with lines: it is one step less, and small anyhow. */
 #define TABLES_MATRIX_SMALL (64U * 1024)
 
+/* From so many rows on addresses leave the paths to services. */
+#define TABLES_ROWS_LARGE      2048U
+#define TABLES_PATH_COST_LARGE 4096U /* several nodes */
+
 /* Matrices, pairs and classes of all views. */
 #define TABLES_PARTS_MAX (3U * CGP_N_VIEWS)
 

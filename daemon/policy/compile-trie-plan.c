@@ -18,7 +18,6 @@
 
 #include "util/macro.h"
 
-#define PATH_COST     ((uint32_t)sizeof(struct cgp_path))
 #define NODE_COST     ((uint32_t)(256 * sizeof(uint16_t)))
 #define STEP_COST     16U
 #define SLACK         (CGP_WALK_MAX - 64 / 8)
@@ -133,7 +132,7 @@ void planner_order(const Piece *pieces, size_t n_pieces, Piece *ret_pieces) {
 
 static ListPlan planner_plan_chain(
         const Planner *planner, const Piece *pieces, size_t n_pieces, unsigned limit) {
-        ListPlan plan = { .cost = n_pieces * (PATH_COST + STEP_COST * n_pieces),
+        ListPlan plan = { .cost = n_pieces * (planner->path_cost + STEP_COST * n_pieces),
                 .depth = n_pieces };
         Piece ordered[PLAN_PIECES_MAX];
 
@@ -205,7 +204,7 @@ ListPlan planner_plan_list(const Planner *planner, const Piece *pieces, size_t n
         if (in.cost == PLAN_IMPOSSIBLE || out.cost == PLAN_IMPOSSIBLE)
                 return chain;
         plan.depth = 1 + MAX(in.depth, out.depth);
-        plan.cost = PATH_COST + in.cost + out.cost + STEP_COST * n_pieces;
+        plan.cost = planner->path_cost + in.cost + out.cost + STEP_COST * n_pieces;
         for (size_t i = 0; i < n_pieces; i++) {
                 const Region *region = planner_region(planner, pieces[i]);
 
@@ -230,6 +229,11 @@ ListPlan planner_collect_single(
         return plan;
 }
 
+bool planner_single_is_node(const Planner *planner, Piece child, unsigned len) {
+        return planner->path_cost > NODE_COST && child.ref & PIECE_CONST &&
+                child.len <= byte_floor(len) + 8;
+}
+
 /* Adds what stands behind the entries of a node that ends at this length. */
 static void planner_add_blocks(
         const Planner *planner, Piece piece, unsigned len, uint32_t *cost, unsigned *depth) {
@@ -249,6 +253,11 @@ static void planner_add_blocks(
 
                 if (child.len <= len) {
                         planner_add_blocks(planner, child, len, cost, depth);
+                        continue;
+                }
+                if (planner_single_is_node(planner, child, len)) {
+                        *cost += NODE_COST + STEP_COST * 2;
+                        *depth = MAX(*depth, 1U);
                         continue;
                 }
                 plan = planner_collect_single(planner, child, region->rest, len, &list);
@@ -373,7 +382,7 @@ static void planner_settle(const Planner *planner, uint32_t index) {
 
         /* A list around sees through to the pieces only where that is cheaper than one path to
          * all of them. */
-        apart = region->cost + PATH_COST + STEP_COST * region->n_runs;
+        apart = region->cost + planner->path_cost + STEP_COST * region->n_runs;
         for (size_t i = 0; i < candidates.n && candidates.items[i].cost < apart; i++) {
                 region->seen_values[i] = candidates.items[i].value;
                 region->n_seen[i] = candidates.items[i].n_seen;

@@ -63,6 +63,7 @@ typedef struct Region {
 typedef struct Planner {
         const TrieBreak *breaks;
         unsigned key_bits;
+        uint32_t path_cost;
         Region *regions; /* children before parents */
         size_t n_regions;
         size_t n_allocated;
@@ -101,6 +102,9 @@ TrieSlice planner_narrow(
  * length, its start and that value. */
 unsigned planner_core(
         const Planner *planner, const TrieSlice *slice, uint64_t *ret_start, uint16_t *ret_rest);
+
+/* Where paths are dear: is a piece that stands alone, when the first len bits are known, a node? */
+bool planner_single_is_node(const Planner *planner, Piece child, unsigned len);
 
 /* Plans a slice of at most PLAN_RUNS_MAX runs; forgets what was planned before. */
 int planner_plan(Planner *planner, const TrieSlice *slice, Piece *ret_piece) _warn_unused_result_;

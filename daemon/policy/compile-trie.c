@@ -124,20 +124,33 @@ static int writer_write_list(Writer *writer, const Piece *pieces, size_t n_piece
                 writer->tries, len, plan.split, plan.split_len, hit, miss, ret_entry);
 }
 
-static int writer_write_single(
-        Writer *writer, Piece child, uint16_t rest, unsigned len, uint16_t *ret_entry) {
-        PieceList list;
-
-        (void)planner_collect_single(&writer->planner, child, rest, len, &list);
-        return writer_write_list(writer, list.pieces, list.n_pieces, len,
-                planner_limit(&writer->planner, len), rest, ret_entry);
-}
-
 static void fill_entries(uint16_t *entries, Piece piece, unsigned len, uint16_t entry) {
         size_t first = piece.start >> (64 - len) & 0xff, n = (size_t)1 << (len - piece.len);
 
         for (size_t i = 0; i < n; i++)
                 entries[first + i] = entry;
+}
+
+static int writer_write_single(
+        Writer *writer, Piece child, uint16_t rest, unsigned len, uint16_t *ret_entry) {
+        PieceList list;
+
+        if (planner_single_is_node(&writer->planner, child, len)) {
+                uint16_t entries[256], entry;
+                int r;
+
+                r = writer_write_piece(writer, child, &entry);
+                if (r < 0)
+                        return r;
+                for (size_t i = 0; i < ELEMENTSOF(entries); i++)
+                        entries[i] = CGP_ENTRY_LEAF | rest;
+                fill_entries(entries, child, byte_floor(len) + 8, entry);
+                return tries_add_node(writer->tries, entries, ret_entry);
+        }
+
+        (void)planner_collect_single(&writer->planner, child, rest, len, &list);
+        return writer_write_list(writer, list.pieces, list.n_pieces, len,
+                planner_limit(&writer->planner, len), rest, ret_entry);
 }
 
 /* Fills in the entries of the piece in a node that ends at this length. */
@@ -251,7 +264,11 @@ int tries_add(Tries *tries, const TrieBreak *breaks, size_t n_breaks, unsigned k
         uint16_t *ret_entry) {
         _cleanup_(writer_done) Writer writer = {
                 .tries = tries,
-                .planner = { .breaks = breaks, .key_bits = key_bits },
+                .planner = {
+                        .breaks = breaks,
+                        .key_bits = key_bits,
+                        .path_cost = tries->path_cost,
+                },
         };
 
         assert(n_breaks > 0 && breaks[0].start == 0);

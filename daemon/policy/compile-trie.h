@@ -21,12 +21,16 @@ typedef struct TrieBreak {
 typedef struct Tries {
         Intern nodes; /* 256 * uint16_t */
         Intern paths; /* struct cgp_path */
+        /* What a path counts where nodes would do: its bytes, or more where paths are wanted for something
+         * else. */
+        uint32_t path_cost;
 } Tries;
 
 #define TRIES_INIT                                             \
         ((Tries){                                              \
                 .nodes = INTERN_INIT(256 * sizeof(uint16_t)),  \
                 .paths = INTERN_INIT(sizeof(struct cgp_path)), \
+                .path_cost = sizeof(struct cgp_path),          \
         })
 
 void tries_done(Tries *tries);

@@ -15,6 +15,14 @@ PolicyImage *policy_image_free(PolicyImage *image) {
         return NULL;
 }
 
+/* Whatever the image says of it, it refuses. */
+static struct cgp_verdict broken(const struct cgp_config *config) {
+        struct cgp_verdict verdict = config->broken;
+
+        verdict.action = CGP_ACTION_DENY;
+        return verdict;
+}
+
 static uint64_t read_be64(const uint8_t *bytes) {
         uint64_t value = 0;
 
@@ -30,7 +38,7 @@ struct cgp_verdict policy_image_lookup(const PolicyImage *image, unsigned view, 
 
         if (view >= CGP_N_VIEWS || !image->verdicts || !image->tables ||
                 config->table_size < CGP_MATCH_MIN_SIZE)
-                return config->broken;
+                return broken(config);
         if (!(config->features & CGP_FEATURE_PLACE))
                 place = 0;
         if (!(config->features & CGP_FEATURE_SETS))
@@ -40,6 +48,6 @@ struct cgp_verdict policy_image_lookup(const PolicyImage *image, unsigned view, 
                 read_be64(remote), read_be64(remote + 8), protocol, port, place, combination);
         if (i >= config->n_verdicts || image->verdicts[i].action == CGP_ACTION_NONE ||
                 image->verdicts[i].action > CGP_ACTION_NEVER)
-                return config->broken;
+                return broken(config);
         return image->verdicts[i];
 }
