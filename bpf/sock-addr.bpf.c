@@ -132,6 +132,7 @@ CGP_CALLED int cgp_judge_call(struct bpf_sock_addr *ctx, struct cgp_tuple *t, __
         __u64 verdict;
         __u32 slot;
 
+        t->arrival = CGP_VIEW_IN;
         t->place = cgp_place_of_call(ctx);
         cgp_tuple_settle(t);
         if (t->protocol == IPPROTO_UDP || t->protocol == IPPROTO_UDPLITE)
