@@ -19,8 +19,7 @@ def loopback(place, quick):
     rounds, msec = (7, 50) if quick else (31, 150)
     for traffic, what in (("tcp", "requests"), ("connect", "connections")):
         rows = place.inside("live", traffic, 1, rounds, msec,
-                            os.path.join(place.cgroup, "work"), place.bpffs,
-                            "none", "empty-all", "ours:1", "ours:1000")
+                            place.work_inside, place.bpffs, "none", "empty-all", "ours:1", "ours:1000")
         ns = {row["config"]: row["ns"] for row in rows}
         print(f"\n## Application: {what} a second on loopback, both ends managed, ratio to empty "
               "programs on the same hooks (quartiles)\n")
