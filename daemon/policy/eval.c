@@ -29,6 +29,7 @@ typedef struct Question {
 /* How one element of an entry matches: what precedence is judged by. */
 typedef struct Match {
         const PolicyEntry *entry; /* NULL: no match */
+        const PolicyPeer *peer;   /* of the element */
         unsigned prefix_len;
         unsigned n_ports; /* beside the first */
         bool any_protocol;
@@ -262,6 +263,7 @@ static void answer_entry(Answer *answer, const PolicyEntry *entry, const Questio
                         const PolicyService *service = &rule->services[k];
                         Match match = {
                                 .entry = entry,
+                                .peer = &rule->peers[i],
                                 .prefix_len = len,
                                 .n_ports = service->port_max - service->port_min,
                                 .any_protocol = service->protocol == POLICY_PROTOCOL_ANY,
@@ -387,21 +389,21 @@ static Question flow_question(const PolicyHost *host, const PolicyFlow *flow, un
         };
 }
 
-/* The NEVER that refuses the same packets, seen as a conversation that the other side opens; or NULL. */
-static const PolicyEntry *never_of_other_direction(
+/* The NEVER that refuses the same packets, seen as a conversation that the other side opens; or none. */
+static Match never_of_other_direction(
         const PolicyStack *stack, const PolicyHost *host, const PolicyFlow *flow) {
-        const PolicyEntry *entry;
+        Match match;
         Question q;
 
         if (flow->direction == CGP_DIR_BIND)
-                return NULL;
+                return (Match){};
         q = flow_question(host, flow,
                 flow->direction == CGP_DIR_OUT ? POLICY_DIRECTION_IN : POLICY_DIRECTION_OUT);
         /* Nothing was sent to a group yet when the other side begins. */
         q.to_multicast = false;
         q.to_broadcast = false;
-        entry = answer_question(stack, &q, &flow->place).best.entry;
-        return entry && entry->rule->verdict == POLICY_NEVER ? entry : NULL;
+        match = answer_question(stack, &q, &flow->place).best;
+        return match.entry && match.entry->rule->verdict == POLICY_NEVER ? match : (Match){};
 }
 
 static unsigned flow_direction(const PolicyFlow *flow) {
@@ -419,15 +421,17 @@ PolicyJudgement policy_eval_flow(
         const PolicyStack *stack, const PolicyHost *host, const PolicyFlow *flow) {
         Question q = flow_question(host, flow, flow_direction(flow));
         Answer answer = answer_question(stack, &q, &flow->place);
-        const PolicyEntry *other = never_of_other_direction(stack, host, flow);
-        const PolicyEntry *entry = answer.best.entry;
+        Match other = never_of_other_direction(stack, host, flow), best = answer.best;
+        const PolicyEntry *entry;
         PolicyJudgement judgement = { .default_direction = flow->direction };
 
         /* A NEVER of the direction itself is the better explanation, so the other one comes second. */
-        if ((!entry || entry->rule->verdict != POLICY_NEVER) && other)
-                entry = other;
+        if ((!best.entry || best.entry->rule->verdict != POLICY_NEVER) && other.entry)
+                best = other;
 
-        judgement.entry = entry;
+        judgement.entry = entry = best.entry;
+        judgement.peer = best.peer;
+        judgement.prefix_len = best.prefix_len;
         if (!entry) {
                 judgement.reason = POLICY_REASON_DEFAULT;
                 judgement.allow = default_allows(stack, q.direction);

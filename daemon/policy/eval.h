@@ -44,6 +44,8 @@ typedef struct PolicyJudgement {
         bool passes; /* what happens: allow, or the mode lets it pass */
         PolicyReason reason;
         const PolicyEntry *entry; /* the deciding rule, or NULL for a default */
+        const PolicyPeer *peer;   /* its peer that matched, or NULL */
+        unsigned prefix_len;      /* what that matched by, in bits of the address's own family */
         const PolicyEntry
                 *passed_over; /* the best rule that lost although it says otherwise, or NULL */
         unsigned default_direction; /* CGP_DIR_*, for REASON_DEFAULT */

@@ -195,6 +195,13 @@ static void add_peer(Text *t, const PolicyPeer *peer) {
         }
 }
 
+char *policy_peer_to_string(const PolicyPeer *peer) {
+        _cleanup_(text_done) Text t = {};
+
+        add_peer(&t, peer);
+        return t.failed ? NULL : TAKE_PTR(t.s);
+}
+
 static void add_peers(Text *t, const PolicyRule *rule) {
         for (size_t i = 0; i < rule->n_peers; i++) {
                 text_add(t, i > 0 ? "," : "");

@@ -43,5 +43,8 @@ bool policy_protocol_has_ports(int protocol);
 #define POLICY_ENDPOINT_SIZE 64U
 char *policy_endpoint_to_string(int protocol, const uint8_t address[16], uint16_t port, char *buf);
 
+/* "@ads", "10.0.0.0/8", "lan", as in a rule. Owned; NULL without memory. */
+char *policy_peer_to_string(const PolicyPeer *peer);
+
 /* "path:line", as much as is known, "" for nothing. Owned; NULL without memory. */
 char *policy_source_to_string(const PolicySource *source);
