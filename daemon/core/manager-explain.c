@@ -44,6 +44,9 @@ static int explain_where(
         Where where = { .interface = interface };
 
         flow->place = (PolicyPlace){ 0 };
+        if (interface && flow->direction == CGP_DIR_BIND)
+                return manager_error_set(reterr, MANAGER_ERROR_INVALID_ARGS,
+                        "a bind has no interface: it is about an address of the host");
         if (host->host.netns == 0 || !net || net->n_interfaces == 0)
                 flow->place.elsewhere = true;
         else if (interface) {
@@ -60,6 +63,20 @@ static int explain_where(
                 flow->place.elsewhere = true;
         *ret = where;
         return 0;
+}
+
+/* What a packet is sent to: a group and a broadcast address are judged apart from the subject's own. */
+static void explain_destination(
+        const PolicyHost *host, const uint8_t destination[16], PolicyFlow *flow) {
+        static const uint8_t limited[16] = { [10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+        static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
+        bool v4 = memcmp(destination, mapped, sizeof(mapped)) == 0;
+
+        flow->local_is_multicast = v4 ? (destination[12] & 0xf0) == 0xe0 : destination[0] == 0xff;
+        flow->local_is_broadcast = memcmp(destination, limited, sizeof(limited)) == 0;
+        for (size_t i = 0; i < host->n_broadcast; i++)
+                if (memcmp(host->broadcast[i].address, destination, 16) == 0)
+                        flow->local_is_broadcast = true;
 }
 
 /* Asks the loaded program. Its rule must be the evaluator's, too: the same answer for another reason is a
@@ -86,7 +103,9 @@ static Checked explain_kernel(
                         .why = "a bind is judged in the system call, which cannot be tried"
                 };
         if (flow->place.undecided)
-                return (Checked){ .why = "it depends on the interface; name one" };
+                return (Checked){
+                        .why = "the policy has rules with via, and no interface is named"
+                };
         r = packet_build(flow, packet);
         if (r < 0)
                 return (Checked){ .why = "no such packet is judged by rules" };
@@ -180,6 +199,88 @@ static int put_flow(json_object *root, const PolicyFlow *flow, const Where *wher
         return r;
 }
 
+static bool peer_has_network(const PolicyPeer *peer) {
+        return peer->type != POLICY_PEER_ANY && peer->type != POLICY_PEER_INTERNET &&
+                peer->type != POLICY_PEER_MULTICAST && peer->type != POLICY_PEER_BROADCAST;
+}
+
+/* The part of a rule that matched: "@ads", and the network of it that holds the address. */
+static int put_matched(json_object *root, const PolicyFlow *flow, const PolicyJudgement *j) {
+        static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
+        unsigned bits = j->prefix_len + (memcmp(flow->remote, mapped, sizeof(mapped)) ? 0 : 96);
+        _cleanup_free_ char *peer = NULL, *network = NULL;
+        char text[INET6_ADDRSTRLEN];
+        uint8_t address[16];
+        json_object *o;
+        int r;
+
+        if (!j->entry || !j->peer)
+                return json_object_object_add(root, "matched", NULL) < 0 ? -ENOMEM : 0;
+        for (unsigned i = 0; i < sizeof(address); i++)
+                address[i] = bits >= 8 * (i + 1) ? flow->remote[i]
+                        : bits > 8 * i           ? flow->remote[i] & 0xff << (8 * (i + 1) - bits)
+                                                 : 0;
+        if (peer_has_network(j->peer) &&
+                asprintf(&network, "%s/%u", policy_address_to_string(address, text),
+                        j->prefix_len) < 0) {
+                network = NULL;
+                return -ENOMEM;
+        }
+        peer = policy_peer_to_string(j->peer);
+        if (!peer)
+                return -ENOMEM;
+        r = jo_add_new(root, "matched", json_object_new_object(), &o);
+        if (r >= 0)
+                r = jo_put_string(o, "peer", peer);
+        if (r >= 0)
+                r = jo_put_string(o, "network", network);
+        return r;
+}
+
+/* Where no interface was named, and some interface does not do what a system call would: what each does. At most so
+ * many are told of. */
+#define EXPLAIN_INTERFACES_MAX 64U
+
+static int put_interfaces(
+        Unit *u, json_object *root, const PolicyFlow *flow, const PolicyJudgement *j) {
+        const PolicyStack *stack = &u->policy->stack;
+        const NetState *net = manager_net(u->manager);
+        const Host *host = u->policy->host;
+        _cleanup_(jo_putp) json_object *array = NULL;
+        size_t n_pass = 0, n = 0;
+        int r;
+
+        array = json_object_new_array();
+        if (!array)
+                return -ENOMEM;
+        for (size_t i = 0; flow->place.undecided && net && i < net->n_interfaces; i++) {
+                PolicyFlow there = *flow;
+                json_object *o;
+                bool passes;
+
+                there.place = (PolicyPlace){ 0 };
+                if (!host_find_ifindex(
+                            net, host, net->interfaces[i].ifindex, &there.place.interface))
+                        there.place.elsewhere = true;
+                passes = policy_eval_flow(stack, &host->host, &there).passes;
+                n++;
+                n_pass += passes;
+                if (n > EXPLAIN_INTERFACES_MAX)
+                        continue;
+                o = json_object_new_object();
+                r = jo_append_new(array, o);
+                if (r >= 0)
+                        r = jo_put_string(o, "name", net->interfaces[i].names[0]);
+                if (r >= 0)
+                        r = jo_put_string(o, "verdict", passes ? "allow" : "deny");
+                if (r < 0)
+                        return r;
+        }
+        if (n_pass == (j->passes ? n : 0))
+                return json_object_object_add(root, "interfaces", NULL) < 0 ? -ENOMEM : 0;
+        return jo_put(root, "interfaces", TAKE_PTR(array));
+}
+
 /* Where the answer stands: the rule's line, or who states the default. */
 static char *explain_source(const Unit *u, const PolicyJudgement *j) {
         const PolicyStack *stack = &u->policy->stack;
@@ -215,12 +316,13 @@ static int put_suggestion(json_object *root, const PolicyFlow *flow, const Polic
 
 int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, ManagerError *reterr,
         bool *ret_allow, char **ret_json) {
-        return manager_explain_via(m, unit, flow, NULL, reterr, ret_allow, ret_json);
+        return manager_explain_question(
+                m, unit, &(ManagerQuestion){ .flow = *flow }, reterr, ret_allow, ret_json);
 }
 
-int manager_explain_via(Manager *m, const char *unit, const PolicyFlow *question,
-        const char *interface, ManagerError *reterr, bool *ret_allow, char **ret_json) {
-        PolicyFlow asked = *question, *flow = &asked;
+int manager_explain_question(Manager *m, const char *unit, const ManagerQuestion *question,
+        ManagerError *reterr, bool *ret_allow, char **ret_json) {
+        PolicyFlow asked = question->flow, *flow = &asked;
         Where where = { 0 };
         _cleanup_(jo_putp) json_object *root = NULL;
         _cleanup_free_ char *source = NULL;
@@ -233,9 +335,11 @@ int manager_explain_via(Manager *m, const char *unit, const PolicyFlow *question
         r = manager_find_unit(m, unit, reterr, &u);
         if (r < 0)
                 return r;
-        r = explain_where(u, interface, reterr, flow, &where);
+        r = explain_where(u, question->interface, reterr, flow, &where);
         if (r < 0)
                 return r;
+        if (question->destination)
+                explain_destination(&u->policy->host->host, question->destination, flow);
         j = policy_eval_flow(&u->policy->stack, &u->policy->host->host, flow);
         checked = explain_kernel(u, flow, &where, &j);
         detached = u->state && !u->attachment;
@@ -253,6 +357,10 @@ int manager_explain_via(Manager *m, const char *unit, const PolicyFlow *question
                 r = put_entry(root, "rule", j.entry, /* with_source= */ false);
         if (r >= 0)
                 r = jo_put_string(root, "source", *source ? source : NULL);
+        if (r >= 0)
+                r = put_matched(root, flow, &j);
+        if (r >= 0)
+                r = put_interfaces(u, root, flow, &j);
         if (r >= 0)
                 r = jo_put_string(root, "reason",
                         detached ? "not-attached" : policy_reason_to_string(j.reason));

@@ -189,10 +189,17 @@ int manager_detach(Manager *m, const char *unit, ManagerError *reterr,
 int manager_explain(Manager *m, const char *unit, const PolicyFlow *flow, ManagerError *reterr,
         bool *ret_allow, char **ret_json) _warn_unused_result_;
 
-/* The same by an interface (name or altname) of the host; NULL: by whichever it would take, which is not known, so
- * that a policy with `via` is answered as a system call is: it passes if some interface lets it. flow->place is
- * worked out here. */
-int manager_explain_via(Manager *m, const char *unit, const PolicyFlow *flow, const char *interface,
+/* What else can be said of a conversation. Everything is borrowed. */
+typedef struct ManagerQuestion {
+        PolicyFlow flow; /* the place is worked out, not asked */
+        /* Name or altname of an interface of the host. NULL: whichever it would take, which is not known, so that a
+         * policy with `via` is answered as a system call is: it passes if some interface lets it. */
+        const char *interface;
+        const uint8_t *
+                destination; /* of a packet that comes in, 16 bytes; or NULL: one of the subject's own */
+} ManagerQuestion;
+
+int manager_explain_question(Manager *m, const char *unit, const ManagerQuestion *question,
         ManagerError *reterr, bool *ret_allow, char **ret_json) _warn_unused_result_;
 
 /* A stream of events: one end of a socket. units NULL: all; n_lines of the log first; follow false: then

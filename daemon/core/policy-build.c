@@ -5,6 +5,8 @@
 #include "util/macro.h"
 #include "util/strv.h"
 
+#define LIST_NAMES_TOLD 8U /* in a message */
+
 Policy *policy_free(Policy *policy) {
         if (!policy)
                 return NULL;
@@ -196,16 +198,50 @@ static unsigned stack_uses(const PolicyStack *stack) {
         return uses;
 }
 
+/* A name that was likely meant, or the names that there are: a sentence, "" if there is nothing to say. */
+static char *list_names(const char *list, const ListTable *lists) {
+        _cleanup_free_ const char **names = calloc(lists->n_entries + 1, sizeof(*names));
+        _cleanup_free_ char *all = NULL;
+        const char *guess;
+        char *text;
+        int r;
+
+        if (!names)
+                return NULL;
+        for (size_t i = 0; i < lists->n_entries; i++)
+                names[i] = lists->entries[i].name;
+        guess = policy_did_you_mean(list, names);
+        if (guess)
+                return asprintf(&text, " (did you mean '@%s'?)", guess) < 0 ? NULL : text;
+        for (size_t i = 0; i < MIN(lists->n_entries, (size_t)LIST_NAMES_TOLD); i++) {
+                _cleanup_free_ char *before = TAKE_PTR(all);
+
+                r = asprintf(&all, "%s%s@%s", strempty(before), before ? ", " : "", names[i]);
+                if (r < 0) {
+                        all = NULL;
+                        return NULL;
+                }
+        }
+        if (!all)
+                return strdup("");
+        r = asprintf(
+                &text, " (there are %s%s)", all, lists->n_entries > LIST_NAMES_TOLD ? ", ..." : "");
+        return r < 0 ? NULL : text;
+}
+
 int policy_list_missing(
         const PolicyRule *rule, const char *list, const ListTable *lists, ManagerError *reterr) {
         const ListEntry *entry = list_table_find(lists, list);
         const char *verdict = policy_verdict_to_string(rule->verdict);
+        _cleanup_free_ char *names = NULL;
 
-        if (!entry)
-                return manager_error_set(reterr, MANAGER_ERROR_INVALID_POLICY,
-                        "rule '%s %.200s': no file defines the list '@%s'; add \"lists\": { \"%s\": { "
-                        "\"file\": \"lists/%s.txt\" } } to a policy file first",
-                        verdict, rule->text, list, list, list);
+        if (!entry) {
+                names = list_names(list, lists);
+                return manager_error_set(reterr, MANAGER_ERROR_NO_SUCH_LIST,
+                        "rule '%s %.200s': no file defines the list '@%s'%s; define it in a policy file "
+                        "first: \"lists\": {\"%s\": {\"file\": \"lists/%s.txt\"}}",
+                        verdict, rule->text, list, strempty(names), list, list);
+        }
         return manager_error_set(reterr, MANAGER_ERROR_INVALID_POLICY,
                 "rule '%s %.200s': the list '@%s' of %s:%u has never been loaded: %s; mend it, then "
                 "try again",
