@@ -103,6 +103,39 @@ static int method_list_profiles(sd_bus_message *m, void *userdata, sd_bus_error 
         return r < 0 ? r : bus_send(reply);
 }
 
+static int append_list(sd_bus_message *reply, const ManagerList *list) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "ssstttssas");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "ssstttss", list->name, list->source,
+                        list->defined, (uint64_t)list->n_networks4, (uint64_t)list->n_networks6,
+                        list->loaded_usec, list->state, strempty(list->error));
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, list->users);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_lists(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        ManagerList *lists;
+        size_t n;
+        int r;
+
+        r = manager_get_lists(bus_connection_manager(userdata), &lists, &n);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(ssstttssas)");
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = append_list(reply, &lists[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        manager_lists_free(lists, n);
+        return r < 0 ? r : bus_send(reply);
+}
+
 static int method_get_sources(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(manager_error_done) ManagerError details = { 0 };
         _cleanup_message_ sd_bus_message *reply = NULL;
@@ -485,6 +518,8 @@ const sd_bus_vtable manager_vtable[] = {
                 SD_BUS_RESULT("t", generation), method_set_profile, U),
         SD_BUS_METHOD_WITH_ARGS("ListProfiles", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", profiles),
                 method_list_profiles, U),
+        SD_BUS_METHOD_WITH_ARGS("ListLists", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssstttssas)", lists),
+                method_list_lists, U),
         SD_BUS_METHOD_WITH_ARGS("Apply", SD_BUS_ARGS("s", json, "a{sv}", options),
                 SD_BUS_RESULT("t", generation, "o", transaction, "s", diff_json), method_apply, U),
         SD_BUS_METHOD_WITH_ARGS("Validate", SD_BUS_ARGS("s", json),

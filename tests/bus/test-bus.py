@@ -164,7 +164,10 @@ def test_errors_have_names():
             ("InvalidName", "Apply", "sa{sv}", ['{"cgpolicy": 1, "match": {"units": ["web"]}}', {"name": ("s", "../x.json")}]),
             ("InvalidPolicy", "Apply", "sa{sv}", ['{"cgpolicy": 1}', {}]),
             ("Conflict", "CreateJob", "sasa{sv}", ["web", [], {}]), ("Conflict", "RemoveRule", "ssa{sv}", ["web", "deny in tcp/7", {}]),
-            ("NotSupported", "Allow", "ssa{sv}", ["web", "out tcp/443 to @list", {}]),
+            ("NoSuchList", "Allow", "ssa{sv}", ["web", "out tcp/443 to @list", {}]),
+            ("NoSuchList", "CreateJob", "sasa{sv}", ["x", ["deny out to @list"], {}]),
+            ("NoSuchList", "Apply", "sa{sv}", [
+                '{"cgpolicy": 1, "match": {"units": ["web"]}, "rules": ["deny out to @list"]}', {}]),
         ):
             equal(expect_error(peer, *MANAGER, member, signature, values), "org.cgpolicy1.Error." + error, member, values)
         equal(expect_error(peer, unit_path("none"), UNIT, "Describe", "", []), "org.freedesktop.DBus.Error.UnknownObject")
