@@ -150,6 +150,7 @@ static void random_rule(char *text, size_t size) {
 typedef struct Policy {
         PolicyFile *files[_POLICY_LAYER_MAX];
         PolicyStack stack;
+        bool is_open; /* its programs count nothing: no packet is denied, or mode off */
 } Policy;
 
 static void policy_done(Policy *p) {
@@ -190,7 +191,7 @@ static void policy_random(Policy *p) {
         }
 }
 
-static KernelProgs *policy_load(Kernel *kernel, const Policy *p) {
+static KernelProgs *policy_load(Kernel *kernel, Policy *p) {
         PolicyCompileInput input = {
                 .stack = &p->stack,
                 .host = test_host(),
@@ -213,6 +214,8 @@ static KernelProgs *policy_load(Kernel *kernel, const Policy *p) {
         r = policy_compile(&input, &failure, &image);
         if (r < 0)
                 fail_msg("compile: %s: %s", strerror(-r), failure.limit ? failure.limit : "");
+        p->is_open =
+                image->config.mode == CGP_MODE_OFF || (image->config.features & CGP_FEATURE_OPEN);
         r = kernel->ops->progs_load(kernel, image, &kernel_failure, &progs);
         if (r < 0)
                 fail_msg("load: %s: %s\n%s", kernel_failure.step, strerror(-r), kernel_failure.log);
@@ -422,11 +425,13 @@ typedef struct Place {
         const char *names[3];
 } Place;
 
+#define PLACE_LO 3
+
 static const Place places[] = {
         { "cgpeth0", { "eth0" } },
         { "cgpwlan0", { "wlan0" } },
         { "cgpboth", { "eth0", "uplink" } },
-        { "lo", {} },
+        [PLACE_LO] = { "lo", {} },
         { NULL, {} },
 };
 
@@ -473,6 +478,52 @@ static bool agree(const KernelDryRun *run, const ReferenceVerdict *expected) {
                 run->rule == expected->rule;
 }
 
+/* As kernel_dry_run_program() does it, but with nothing in the packet's scratch space. */
+static bool run_unmarked(int fd, const uint8_t *bytes, size_t size) {
+        uint8_t frame[14 + PACKET_MAX] = {};
+        LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)size + 14,
+                .repeat = 1);
+
+        memcpy(frame + 14, bytes, size);
+        memcpy(frame + 12, bytes[0] >> 4 == 6 ? "\x86\xdd" : "\x08\x00", 2);
+        assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
+        return opts.retval & 1;
+}
+
+/* Without the mark of a dry run, as packets come in life: what passes and what is counted. The kernel's made-up
+ * socket is of no protocol, so that every packet opens a conversation, on lo. */
+static void compare_unmarked(
+        Kernel *kernel, const Policy *p, const int fds[2], ReferencePacket packet) {
+        struct cgp_counter before, after;
+        ReferenceVerdict expected;
+        uint32_t slot;
+        bool passes;
+
+        packet.opener = CGP_OPENER_UNKNOWN;
+        packet.is_link_broadcast = false;
+        packet.place = place_of(&places[PLACE_LO], true);
+        expected = reference_judge(&p->stack, test_host(), &packet);
+        slot = expected.rule < CGP_RULE_FIRST ? expected.rule
+                                              : 64 + (expected.rule - CGP_RULE_FIRST);
+        assert_int_equal(kernel->ops->counter_read(kernel, slot, &before), 0);
+        passes = run_unmarked(fds[packet.is_egress], packet.bytes, packet.size);
+        assert_int_equal(kernel->ops->counter_read(kernel, slot, &after), 0);
+
+        if (passes != expected.passes || (!passes && after.blocked != before.blocked + 1) ||
+                (passes && after.blocked != before.blocked) ||
+                (expected.action == CGP_ACTION_ALLOW && after.packets == before.packets &&
+                        !p->is_open)) {
+                KernelDryRun run = { .passes = passes };
+                Bytes b = { .size = packet.size };
+
+                memcpy(b.data, packet.bytes, packet.size);
+                dump(p, &b, &packet, &run, &expected);
+                fail_msg("a packet without mark: blocked %llu, then %llu; packets %llu, then %llu",
+                        (unsigned long long)before.blocked, (unsigned long long)after.blocked,
+                        (unsigned long long)before.packets, (unsigned long long)after.packets);
+        }
+}
+
 static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
         static const unsigned openers[] = { CGP_OPENER_UNKNOWN, CGP_OPENER_UNKNOWN, CGP_OPENER_OUT,
                 CGP_OPENER_IN, CGP_OPENER_IN_MULTICAST, CGP_OPENER_IN_BROADCAST };
@@ -506,8 +557,10 @@ static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
                 dump(p, &b, &packet, &run, &expected);
                 fail_msg("the loaded program and the reference disagree");
         }
-        n_by_rule[MIN(expected.rule, CGP_RULE_FIRST)]++;
+        n_by_rule[MIN(expected.rule, (unsigned)CGP_RULE_FIRST)]++;
         n_by_action[expected.action]++;
+        if (one_in(2))
+                compare_unmarked(kernel, p, fds, packet);
 }
 
 static void compare_policy(Kernel *kernel, unsigned n_packets) {
