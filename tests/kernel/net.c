@@ -69,6 +69,10 @@ int net_bind(int fd, const char *ip, uint16_t port) {
         return bind(fd, (struct sockaddr *)&a.address, a.size) < 0 ? -errno : 0;
 }
 
+void net_set_option(int fd, int level, int option, int value) {
+        assert_int_equal(setsockopt(fd, level, option, &value, sizeof(value)), 0);
+}
+
 int net_listener(const char *ip, uint16_t port) {
         int fd = net_tcp(strchr(ip, ':') ? AF_INET6 : AF_INET);
 

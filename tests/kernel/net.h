@@ -20,6 +20,8 @@ int net_socket(int family, int type, int protocol);
 int net_tcp(int family);
 int net_udp(int family);
 int net_bind(int fd, const char *ip, uint16_t port);
+/* An option whose value is an int; fails the test if it is refused. */
+void net_set_option(int fd, int level, int option, int value);
 int net_listener(const char *ip, uint16_t port);
 int net_udp_bound(const char *ip, uint16_t port);
 

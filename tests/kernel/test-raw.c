@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/udp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -27,6 +28,8 @@
 static Sandbox *sandbox;
 static Kernel *kernel;
 
+static const TestPolicy open_policy = { .in = POLICY_DEFAULT_ALLOW, .out = POLICY_DEFAULT_ALLOW };
+
 static Subject *attach(const TestPolicy *policy) {
         static uint32_t number;
 
@@ -49,6 +52,21 @@ static int send_packet(int fd, const Packet *p, const char *to) {
 
         n = sendto(fd, p->bytes, p->size, 0, (struct sockaddr *)&a.address, a.size);
         return n < 0 ? -errno : 0;
+}
+
+static int own_udp(const char *ip, uint16_t port) {
+        int fd = own_socket(strchr(ip, ':') ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+
+        assert_int_equal(net_bind(fd, ip, port), 0);
+        return fd;
+}
+
+static void write_setting(const char *path, const char *value) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                fail_msg("no %s", path);
+        assert_int_equal(write(fd, value, strlen(value)), strlen(value));
 }
 
 static void test_judged_by_its_bytes(void **state) {
@@ -81,7 +99,7 @@ static void test_judged_by_its_bytes(void **state) {
 
 static void test_unparsable(void **state) {
         static const TestPolicy policy = { .rules = { "allow out udp/53" } };
-        static const TestPolicy open_policy = { .in = POLICY_DEFAULT_ALLOW,
+        static const TestPolicy lenient = { .in = POLICY_DEFAULT_ALLOW,
                 .out = POLICY_DEFAULT_ALLOW,
                 .rules = { "deny in udp/1" } };
         _cleanup_close_ int fd = -EBADF, six = -EBADF;
@@ -104,7 +122,7 @@ static void test_unparsable(void **state) {
         assert_int_equal(subject_counter(s, TEST_SLOT_UNPARSABLE_OUT).blocked, 3);
 
         /* Where nothing is refused in this direction there is nothing to get around. */
-        subject_publish(s, &open_policy);
+        subject_publish(s, &lenient);
         assert_int_equal(send_packet(six, &p, "::1"), 0);
         assert_int_equal(subject_counter(s, TEST_SLOT_UNPARSABLE_OUT).packets, 1);
         subject_detach(s);
@@ -268,6 +286,194 @@ static void test_sniffing_by_protocol(void **state) {
         subject_detach(s);
 }
 
+/* One whose hops are used up is a header like others. */
+static void test_routing_header_in(void **state) {
+        static const TestPolicy policy = { .rules = { "allow in udp/53" } };
+        _cleanup_close_ int raw = net_socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+        _cleanup_close_ int allowed = -EBADF, denied = -EBADF;
+        Subject *s = attach(&policy);
+
+        allowed = own_udp("::1", 53);
+        denied = own_udp("::1", 54);
+        /* IPv6 wants a checksum, unless the socket does not care. */
+        net_set_option(allowed, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+        net_set_option(denied, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+        for (uint16_t port = 53; port <= 54; port++) {
+                Packet p;
+
+                packet_ip6(&p, "::1", "::1", IPPROTO_ROUTING);
+                packet_add_extension(&p, IPPROTO_UDP, 3, 2, 0);
+                packet_add_udp(&p, 4000, port);
+                assert_int_equal(send_packet(raw, &p, "::1"), 0);
+        }
+        net_expect(allowed, "");
+        subject_wait_blocked(s, TEST_SLOT_DEFAULT_IN, 1);
+        assert_int_equal(subject_counter(s, TEST_SLOT_RULE).packets, 1);
+        assert_false(net_has_data(denied));
+        subject_detach(s);
+}
+
+static void add_source_route(Packet *p, uint8_t kind, uint8_t pointer) {
+        const uint8_t option[8] = { 1, kind, 7, pointer, 127, 0, 0, 1 };
+
+        memcpy(p->bytes + 20, option, sizeof(option));
+}
+
+static void test_source_route_in_raw_packets(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out udp/53" } };
+        static const uint8_t kinds[] = { 131, 137 };
+        _cleanup_close_ int fd = -EBADF;
+        Subject *s = attach(&policy);
+        Packet p;
+
+        fd = own_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+        for (unsigned i = 0; i < ELEMENTSOF(kinds); i++) {
+                subject_clear(s);
+                packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 8);
+                add_source_route(&p, kinds[i], 4);
+                packet_add_udp(&p, 4000, 53);
+                assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+                assert_int_equal(subject_counter(s, TEST_SLOT_UNPARSABLE_OUT).blocked, 1);
+
+                /* Used up, it is judged by what it says. */
+                add_source_route(&p, kinds[i], 8);
+                assert_int_equal(send_packet(fd, &p, "127.0.0.1"), 0);
+                assert_int_equal(subject_counter(s, TEST_SLOT_RULE).packets, 1);
+                packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 8);
+                add_source_route(&p, kinds[i], 8);
+                packet_add_udp(&p, 4000, 54);
+                assert_int_equal(send_packet(fd, &p, "127.0.0.1"), -EPERM);
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 1);
+        }
+        subject_detach(s);
+}
+
+/* A host that takes source routes at all, which is not the default. */
+static void test_source_route_in(void **state) {
+        static const TestPolicy policy = { .rules = { "allow in udp/53" } };
+        _cleanup_close_ int raw = net_socket(AF_INET, SOCK_RAW, IPPROTO_RAW), fd = -EBADF;
+        Subject *s = attach(&policy);
+        Packet p;
+
+        write_setting("/proc/sys/net/ipv4/conf/all/accept_source_route", "1");
+        write_setting("/proc/sys/net/ipv4/conf/lo/accept_source_route", "1");
+        write_setting("/proc/sys/net/ipv4/conf/lo/route_localnet", "1");
+        write_setting("/proc/sys/net/ipv4/conf/lo/accept_local", "1");
+        fd = own_udp("127.0.0.1", 53);
+        packet_ip4(&p, "127.0.0.1", "127.0.0.1", IPPROTO_UDP, 8);
+        add_source_route(&p, 131, 4); /* one hop to go, which is here too */
+        packet_add_udp(&p, 4000, 53);
+        assert_int_equal(send_packet(raw, &p, "127.0.0.1"), 0);
+        subject_wait_blocked(s, TEST_SLOT_UNPARSABLE_IN, 1);
+        assert_false(net_has_data(fd));
+        add_source_route(&p, 131, 8);
+        assert_int_equal(send_packet(raw, &p, "127.0.0.1"), 0);
+        net_expect(fd, "");
+        assert_int_equal(subject_counter(s, TEST_SLOT_RULE).packets, 1);
+        subject_detach(s);
+}
+
+static void test_fragments_of_ipv6(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out udp/53" } };
+        _cleanup_close_ int fd = -EBADF;
+        Subject *s = attach(&policy);
+        Packet p;
+
+        fd = own_socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+        for (uint16_t port = 53; port <= 54; port++) {
+                packet_ip6(&p, "::1", "::1", IPPROTO_FRAGMENT);
+                packet_add_fragment(&p, IPPROTO_UDP, 0, 1);
+                packet_add_udp(&p, 4000, port);
+                assert_int_equal(send_packet(fd, &p, "::1"), port == 53 ? 0 : -EPERM);
+        }
+        assert_int_equal(subject_counter(s, TEST_SLOT_RULE).packets, 1);
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 1);
+        packet_ip6(&p, "::1", "::1", IPPROTO_FRAGMENT);
+        packet_add_fragment(&p, IPPROTO_UDP, 1, 0);
+        packet_add_udp(&p, 4000, 53); /* looks like one, but is payload */
+        assert_int_equal(send_packet(fd, &p, "::1"), -EPERM);
+        assert_int_equal(subject_counter(s, TEST_SLOT_UNPARSABLE_OUT).blocked, 1);
+        subject_publish(s, &open_policy);
+        assert_int_equal(send_packet(fd, &p, "::1"), 0);
+        subject_detach(s);
+}
+
+/* A raw socket of a protocol gives the bytes from its header on: ports, type and code are what it says there. */
+static void test_raw_socket_of_a_protocol(void **state) {
+        static const TestPolicy policy = {
+                .rules = { "allow out udp/53", "allow out tcp/443", "allow out icmp to 127.0.0.1" },
+        };
+        static const struct {
+                int protocol;
+                uint16_t port;
+                const char *to;
+                int result;
+        } cases[] = {
+                { IPPROTO_UDP, 53, "127.0.0.1", 0 },
+                { IPPROTO_UDP, 54, "127.0.0.1", -EPERM },
+                { IPPROTO_UDP, 443, "127.0.0.1", -EPERM },
+                { IPPROTO_TCP, 443, "127.0.0.1", 0 },
+                { IPPROTO_TCP, 444, "127.0.0.1", -EPERM },
+                { IPPROTO_ICMP, 0, "127.0.0.1", 0 },
+                { IPPROTO_ICMP, 0, "127.0.0.2", -EPERM },
+                { IPPROTO_GRE, 0, "127.0.0.1", -EPERM },
+        };
+        Subject *s = attach(&policy);
+        uint64_t blocked = 0;
+
+        for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_close_ int fd = own_socket(AF_INET, SOCK_RAW, cases[i].protocol);
+                NetAddress to = net_address(cases[i].to, 0);
+                Packet p = {};
+                ssize_t n;
+
+                if (cases[i].protocol == IPPROTO_UDP)
+                        packet_add_udp(&p, 4000, cases[i].port);
+                else if (cases[i].protocol == IPPROTO_TCP)
+                        packet_add_tcp(&p, 4000, cases[i].port, 0x02);
+                else
+                        packet_add_icmp(&p, 8, 0, 7);
+                n = sendto(fd, p.bytes, p.size, 0, (struct sockaddr *)&to.address, to.size);
+                assert_int_equal(n < 0 ? -errno : 0, cases[i].result);
+                /* Connected it says the same: not the call is judged, but the packet. */
+                assert_int_equal(net_connect(fd, cases[i].to, 0), 0);
+                n = send(fd, p.bytes, p.size, 0);
+                assert_int_equal(n < 0 ? -errno : 0, cases[i].result);
+                blocked += cases[i].result < 0 ? 2 : 0;
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, blocked);
+        }
+        subject_detach(s);
+}
+
+/* Kernels without SCTP carry its packets all the same. */
+static void test_sctp_packets(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out sctp/7", "allow in sctp/7" } };
+        _cleanup_close_ int fd = -EBADF, outside = net_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+        Subject *s = attach(&policy);
+        Packet p;
+
+        fd = own_socket(AF_INET, SOCK_RAW, IPPROTO_SCTP); /* which also gets them */
+        for (uint16_t port = 7; port <= 8; port++) {
+                static const uint8_t init[20] = { 1, 0, 0, 20 };
+                NetAddress to = net_address("127.0.0.2", 0);
+                ssize_t n;
+
+                packet_ip4(&p, "127.0.0.2", "127.0.0.1", IPPROTO_SCTP, 0);
+                packet_add_udp(&p, 5000, port); /* begins with the ports, too */
+                packet_add(&p, init, sizeof(init));
+                n = sendto(
+                        fd, p.bytes + 20, p.size - 20, 0, (struct sockaddr *)&to.address, to.size);
+                assert_int_equal(n < 0 ? -errno : 0, port == 7 ? 0 : -EPERM);
+                assert_int_equal(send_packet(outside, &p, "127.0.0.1"), 0);
+        }
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 1);
+        /* Its own comes back to it, as a raw socket's does, and the two from outside. */
+        subject_wait_packets(s, TEST_SLOT_RULE + 1, 2);
+        subject_wait_blocked(s, TEST_SLOT_DEFAULT_IN, 1);
+        assert_int_equal(subject_counter(s, TEST_SLOT_RULE).packets, 1);
+        subject_detach(s);
+}
+
 static int set_up(void **state) {
         kernel = test_kernel(sandbox);
         return 0;
@@ -288,6 +494,12 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_no_socket_without_a_record),
                 cmocka_unit_test(test_kernel_control_traffic_passes),
                 cmocka_unit_test(test_sniffing_by_protocol),
+                cmocka_unit_test(test_routing_header_in),
+                cmocka_unit_test(test_source_route_in_raw_packets),
+                cmocka_unit_test(test_source_route_in),
+                cmocka_unit_test(test_fragments_of_ipv6),
+                cmocka_unit_test(test_raw_socket_of_a_protocol),
+                cmocka_unit_test(test_sctp_packets),
         };
 
         sandbox = s;
