@@ -410,6 +410,29 @@ static bool change_does_something(const Change *change) {
         return false;
 }
 
+void manager_finish_now(Manager *m) {
+        m->finish_source = sd_event_source_disable_unref(m->finish_source);
+        store_finish(&m->finished);
+}
+
+static int on_finish(sd_event_source *s, void *userdata) {
+        manager_finish_now(userdata);
+        return 0;
+}
+
+void manager_finish_later(Manager *m, StoreStage *stage) {
+        int r;
+
+        manager_finish_now(m);
+        m->finished = *stage;
+        *stage = (StoreStage)STORE_STAGE_INIT;
+        r = sd_event_add_defer(m->event, &m->finish_source, on_finish, m);
+        if (r >= 0)
+                r = sd_event_source_set_priority(m->finish_source, SD_EVENT_PRIORITY_IDLE);
+        if (r < 0)
+                manager_finish_now(m);
+}
+
 int change_commit(Change *change, ManagerError *reterr) {
         Manager *m = change->manager;
         int r;
@@ -448,7 +471,7 @@ int change_commit(Change *change, ManagerError *reterr) {
                         log_warning_errno(
                                 r, "Cannot keep a copy of '%s', ignoring: %m", change->name);
         }
-        store_finish(&change->stage);
+        manager_finish_later(m, &change->stage);
         for (size_t i = 0; i < change->n_items; i++)
                 item_adopt(m, &change->items[i]);
         m->generation = change->generation;

@@ -78,6 +78,8 @@ struct Manager {
         size_t n_dying;
         sd_event_source *sweep;
         uint64_t sweep_usec;
+        StoreStage finished; /* a change that is through, but for the old text beside the new */
+        sd_event_source *finish_source;
         char **problems; /* beyond the store's and the units' */
 
         NetWatch *net; /* NULL: config.net is what is known of the network */
@@ -182,6 +184,10 @@ int manager_compile(const char *name, const PolicyCompileInput *input, ManagerEr
         PolicyImage **ret) _warn_unused_result_;
 int manager_kernel_error(
         const char *name, int error, const KernelFailure *failure, ManagerError *reterr);
+
+/* To remove a file takes the disk milliseconds: after the reply, or when the next one comes. */
+void manager_finish_later(Manager *m, StoreStage *stage);
+void manager_finish_now(Manager *m);
 
 /* Gives back the slots of `state` that are not in `other`. */
 void manager_release_slots(Manager *m, const UnitState *state, const UnitState *other);

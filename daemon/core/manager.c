@@ -29,6 +29,7 @@ int manager_new(sd_event *event, Kernel *kernel, const ManagerConfig *config, Ma
         m->config = *config;
         m->state_fd = -EBADF;
         m->good_fd = -EBADF;
+        m->finished = (StoreStage)STORE_STAGE_INIT;
         m->store_dir = (StoreDir){
                 .fd = config->dir_fd, .path = config->dir, .services = config->services
         };
@@ -68,6 +69,7 @@ Manager *manager_free(Manager *m) {
         while (m->n_dying > 0)
                 attachment_free(m->dying[--m->n_dying]);
         free(m->dying);
+        manager_finish_now(m);
         list_watch_free(m->list_watch);
         list_worker_free(m->list_worker);
         list_table_unref(m->list_base);
@@ -109,10 +111,8 @@ int manager_save_generation(Manager *m, uint64_t generation) {
         if (fd < 0)
                 return -errno;
         r = io_write_all(fd, text, (size_t)n);
-        if (r >= 0 &&
-                renameat(m->config.dir_fd, GENERATION_FILE ".new", m->config.dir_fd,
-                        GENERATION_FILE) < 0)
-                r = -errno;
+        if (r >= 0)
+                r = io_replace(m->config.dir_fd, GENERATION_FILE ".new", GENERATION_FILE);
         if (r < 0)
                 (void)unlinkat(m->config.dir_fd, GENERATION_FILE ".new", 0);
         return r;

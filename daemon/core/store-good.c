@@ -30,8 +30,8 @@ static int good_keep(const StoreDir *dir, const char *kind, const char *name, co
         if (fd < 0)
                 return -errno;
         r = io_write_all(fd, text, strlen(text));
-        if (r >= 0 && renameat(dir->fd, temp, dir->fd, path) < 0)
-                r = -errno;
+        if (r >= 0)
+                r = io_replace(dir->fd, temp, path);
         if (r < 0)
                 (void)unlinkat(dir->fd, temp, 0);
         return r;

@@ -32,14 +32,10 @@ int store_stage(const StoreDir *dir, PolicyLayer layer, const char *name, const 
                 return -ENOMEM;
 
         if (fstatat(s.dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0) {
-                /* A second name for the file as it is: renaming that back needs no space. The name is
-                 * one that io_remove_temps() knows, and is found by staging an empty file under it. */
-                r = io_stage_file(s.dir_fd, name, "", 0, 0600, &s.old_temp);
+                /* Renaming it back needs no space, either. */
+                r = io_link_temp(s.dir_fd, name, &s.old_temp);
                 if (r < 0)
                         return r;
-                if (unlinkat(s.dir_fd, s.old_temp, 0) < 0 ||
-                        linkat(s.dir_fd, name, s.dir_fd, s.old_temp, 0) < 0)
-                        return -errno;
         } else if (errno != ENOENT)
                 return -errno;
 

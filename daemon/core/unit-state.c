@@ -381,12 +381,10 @@ int unit_state_save(const UnitState *state, int dir_fd) {
                 (void)unlinkat(dir_fd, temp, 0);
                 return r;
         }
-        if (renameat(dir_fd, temp, dir_fd, state->name) < 0) {
-                r = -errno;
+        r = io_replace(dir_fd, temp, state->name);
+        if (r < 0)
                 (void)unlinkat(dir_fd, temp, 0);
-                return r;
-        }
-        return 0;
+        return r;
 }
 
 static int json_get_number(json_object *o, const char *key, uint64_t max, uint64_t *ret) {

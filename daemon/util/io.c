@@ -186,6 +186,37 @@ static int io_sync_dir(int dir_fd) {
         return 0;
 }
 
+int io_link_temp(int dir_fd, const char *name, char **ret_temp) {
+        _cleanup_free_ char *temp = NULL;
+        int r;
+
+        assert(name);
+        assert(ret_temp);
+
+        if (!io_is_component(name))
+                return -EINVAL;
+        r = io_temp_name(&temp);
+        if (r < 0)
+                return r;
+        if (linkat(dir_fd, name, dir_fd, temp, 0) < 0)
+                return -errno;
+        *ret_temp = TAKE_PTR(temp);
+        return 0;
+}
+
+int io_replace(int dir_fd, const char *temp, const char *name) {
+        assert(temp);
+        assert(name);
+
+        /* A rename over a file makes ext4 allocate the new one's blocks there and then, over a millisecond;
+         * an exchange does not. */
+        if (renameat2(dir_fd, temp, dir_fd, name, RENAME_EXCHANGE) >= 0) {
+                (void)unlinkat(dir_fd, temp, 0);
+                return 0;
+        }
+        return renameat(dir_fd, temp, dir_fd, name) < 0 ? -errno : 0;
+}
+
 int io_commit_file(int dir_fd, const char *temp, const char *name) {
         assert(temp);
         assert(name);

@@ -32,6 +32,13 @@ int io_write_all(int fd, const void *data, size_t size) _warn_unused_result_;
 int io_stage_file(int dir_fd, const char *name, const void *data, size_t size, mode_t mode,
         char **ret_temp) _warn_unused_result_;
 
+/* Gives a file a second name, a temporary one. Needs no space. -ENOENT: there is no such file. */
+int io_link_temp(int dir_fd, const char *name, char **ret_temp) _warn_unused_result_;
+
+/* Replaces name by temp (a file beside it, or in another directory of the same file system): readers see either. Not
+ * brought to the disk, nor does it wait for one: for what is worth nothing after a power cut. */
+int io_replace(int dir_fd, const char *temp, const char *name) _warn_unused_result_;
+
 /* Renames a staged file to name, replacing it, and brings the directory to the disk.
  * 0: done and durable. 1: done, but the directory could not be synchronised: readers see the new file, and
  * a power cut may bring the old one back. Negative: name is what it was and temp is still there. */

@@ -39,6 +39,8 @@ char *world_files(World *w, const char *except) {
         size_t size;
         FILE *f;
 
+        if (w->manager)
+                manager_finish_now(w->manager);
         list_tree(w->dir_fd, "", &paths);
         (void)strv_sort(paths);
         f = open_memstream(&text, &size);
@@ -236,6 +238,7 @@ static char *audit_slots(World *w) {
 static char *audit_files(World *w) {
         _cleanup_(strv_freep) char **paths = NULL;
 
+        manager_finish_now(w->manager);
         list_tree(w->dir_fd, "", &paths);
         for (char **p = paths; p && *p; p++) {
                 const char *base = strrchr(*p, '/') ? strrchr(*p, '/') + 1 : *p;
