@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -91,4 +92,27 @@ void packet_cut(Packet *p, size_t size) {
 
 void packet_cut_bytes_only(Packet *p, size_t size) {
         p->size = size;
+}
+
+static uint32_t sum_of(const uint8_t *bytes, size_t size) {
+        uint32_t sum = 0;
+
+        for (size_t i = 0; i < size; i++)
+                sum += i % 2 == 0 ? (uint32_t)bytes[i] << 8 : bytes[i];
+        return sum;
+}
+
+void packet_set_checksum(Packet *p, size_t at) {
+        bool is_v4 = p->bytes[0] >> 4 == 4;
+        size_t header = is_v4 ? (p->bytes[0] & 0xfU) * 4 : 40;
+        uint32_t sum;
+
+        assert_true(header + at + 2 <= p->size);
+        put16(p->bytes + header + at, 0);
+        sum = sum_of(p->bytes + (is_v4 ? 12 : 8), is_v4 ? 8 : 32);
+        sum += p->bytes[is_v4 ? 9 : 6] + (uint32_t)(p->size - header);
+        sum += sum_of(p->bytes + header, p->size - header);
+        while (sum >> 16)
+                sum = (sum & 0xffff) + (sum >> 16);
+        put16(p->bytes + header + at, (uint16_t)~sum);
 }

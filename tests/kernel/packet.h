@@ -22,6 +22,10 @@ void packet_add_tcp(Packet *p, uint16_t from, uint16_t to, uint8_t flags);
 void packet_add_udp(Packet *p, uint16_t from, uint16_t to);
 void packet_add_icmp(Packet *p, uint8_t type, uint8_t code, uint16_t id);
 
+/* The transport protocol's checksum (over the pseudo header, too), at this place of its header. For packets without
+ * extension headers that are complete. */
+void packet_set_checksum(Packet *p, size_t at);
+
 /* An IPv6 extension header of n_units * 8 bytes; third and fourth byte as given. */
 void packet_add_extension(
         Packet *p, uint8_t next_header, unsigned n_units, uint8_t third, uint8_t fourth);

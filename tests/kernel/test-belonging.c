@@ -2,6 +2,7 @@
 /* Whose policy judges a socket: that of the cgroup that made it, wherever it, or its maker, goes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mptcp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -13,18 +14,26 @@
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "far.h"
 #include "net.h"
 #include "subject.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 
+#ifndef SOL_MPTCP
+#define SOL_MPTCP 284
+#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
+
+#define MPTCP_FIRST  "10.77.0.2"
+#define MPTCP_SECOND "10.77.0.3"
 
 static Sandbox *sandbox;
 static Kernel *kernel;
@@ -237,6 +246,37 @@ static void test_moved(void **state) {
         subject_detach(s);
 }
 
+/* Of a child of the service, and of one that has left it since. */
+static int fork_on(int inherited) {
+        int own;
+
+        if (net_send_to(inherited, "x", "127.0.0.1", 54) != -EPERM)
+                return 1;
+        own = net_udp(AF_INET);
+        if (net_send_to(own, "x", "127.0.0.1", 54) != -EPERM)
+                return 2;
+        if (net_send_to(own, "by the child", "127.0.0.1", 53) < 0)
+                return 3;
+        sandbox_leave(sandbox);
+        return net_send_to(inherited, "x", "127.0.0.1", 54) != -EPERM ? 4 : 0;
+}
+
+static int fork_within(int unused) {
+        sandbox_enter(sandbox, "svc");
+        return in_child(fork_on, net_udp(AF_INET));
+}
+
+static void test_forked(void **state) {
+        static const TestPolicy policy = { .rules = { "allow out udp/53" } };
+        _cleanup_close_ int server = net_udp_bound("127.0.0.1", 53);
+        Subject *s = attach(&policy);
+
+        assert_int_equal(in_child(fork_within, -EBADF), 0);
+        net_expect(server, "by the child");
+        assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 3);
+        subject_detach(s);
+}
+
 /* Enters a network namespace of its own and uses its loopback. */
 static int use_other_network(int unused) {
         struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
@@ -404,6 +444,144 @@ static void test_mptcp_client_falls_back(void **state) {
         subject_detach(s);
 }
 
+/* The service's addresses are .1 and .4 here, the peer's .2 and .3 there. */
+static Far multipath_open(void) {
+        Far far = far_open();
+
+        far_link(&far, "cgp0", "10.77.0.1/24 10.77.0.4/24", MPTCP_FIRST "/24 " MPTCP_SECOND "/24");
+        far_ip_here("mptcp limits set subflow 2 add_addr_accepted 2\n");
+        far_ip_there(&far, "mptcp limits set subflow 2 add_addr_accepted 2\n");
+        return far;
+}
+
+static void multipath_close(Far *far) {
+        far_ip_here("link del cgp0\nmptcp endpoint flush\n");
+        far_close(far);
+}
+
+static bool has_multipath(void) {
+        _cleanup_close_ int fd = net_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+
+        return fd >= 0;
+}
+
+static int multipath_listener(int fd, const char *ip, uint16_t port) {
+        assert_true(fd >= 0);
+        assert_int_equal(net_bind(fd, ip, port), 0);
+        assert_int_equal(listen(fd, 16), 0);
+        return fd;
+}
+
+/* How many subflows have joined the first. */
+static unsigned n_joined(int fd) {
+        struct mptcp_info info = {};
+        socklen_t size = sizeof(info);
+
+        assert_int_equal(getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &info, &size), 0);
+        return info.mptcpi_subflows;
+}
+
+static void wait_joined(int fd) {
+        struct timespec begin, now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+        while (n_joined(fd) == 0) {
+                (void)sched_yield();
+                (void)clock_gettime(CLOCK_MONOTONIC, &now);
+                if (now.tv_sec - begin.tv_sec > 20)
+                        fail_msg("no subflow joined");
+        }
+}
+
+/* The peer announces its second address, and the kernel connects there, for the service. */
+static void test_mptcp_joins_of_a_client(void **state) {
+        static const TestPolicy one = { .rules = { "allow out tcp/443 to " MPTCP_FIRST } };
+        static const TestPolicy both = { .rules = { "allow out tcp/443 to 10.77.0.0/24" } };
+        Subject *s;
+        Far far;
+
+        if (!has_multipath())
+                skip();
+        far = multipath_open();
+        far_ip_there(&far, "mptcp endpoint add " MPTCP_SECOND " dev cgp0 signal\n");
+        s = attach(&one);
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_close_ int listener =
+                        far_socket(&far, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+                _cleanup_close_ int fd = subject_socket(s, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+                _cleanup_close_ int peer = -EBADF;
+
+                subject_publish(s, i == 0 ? &one : &both);
+                subject_clear(s);
+                listener = multipath_listener(listener, "0.0.0.0", 443);
+                assert_int_equal(net_connected_pair(fd, listener, MPTCP_FIRST, 443, &peer), 0);
+                assert_int_equal(net_send(fd, "question"), 0);
+                net_expect(peer, "question");
+                if (i == 0) {
+                        subject_wait_blocked(s, TEST_SLOT_DEFAULT_OUT, 1);
+                        assert_int_equal(n_joined(fd), 0);
+                        assert_int_equal(net_send(peer, "answer"), 0);
+                        net_expect(fd, "answer");
+                        continue;
+                }
+                wait_joined(peer);
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 0);
+                /* The one that joined was opened by us as well: it is closed with the rule. */
+                subject_publish(s, &nothing);
+                subject_clear(s);
+                assert_int_equal(net_send(peer, "late"), 0);
+                subject_wait_blocked(s, TEST_SLOT_DEFAULT_OUT, 1);
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_IN).blocked, 0);
+                assert_false(net_has_data(fd));
+        }
+        subject_detach(s);
+        multipath_close(&far);
+}
+
+/* The peer joins from its second address. */
+static void test_mptcp_joins_of_a_server(void **state) {
+        static const TestPolicy one = { .rules = { "allow in tcp/80 from " MPTCP_FIRST } };
+        static const TestPolicy both = { .rules = { "allow in tcp/80 from 10.77.0.0/24" } };
+        Subject *s;
+        Far far;
+
+        if (!has_multipath())
+                skip();
+        far = multipath_open();
+        far_ip_there(&far, "mptcp endpoint add " MPTCP_SECOND " dev cgp0 subflow\n");
+        s = attach(&one);
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_close_ int listener = multipath_listener(
+                        subject_socket(s, AF_INET, SOCK_STREAM, IPPROTO_MPTCP), "10.77.0.1", 80);
+                _cleanup_close_ int fd = far_socket(&far, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+                _cleanup_close_ int child = -EBADF;
+
+                subject_publish(s, i == 0 ? &one : &both);
+                subject_clear(s);
+                assert_int_equal(net_bind(fd, MPTCP_FIRST, 0), 0);
+                assert_int_equal(net_connected_pair(fd, listener, "10.77.0.1", 80, &child), 0);
+                assert_int_equal(net_send(fd, "request"), 0);
+                net_expect(child, "request");
+                if (i == 0) {
+                        subject_wait_blocked(s, TEST_SLOT_DEFAULT_IN, 1);
+                        assert_int_equal(n_joined(child), 0);
+                        assert_int_equal(net_send(child, "greeting"), 0);
+                        net_expect(fd, "greeting");
+                        continue;
+                }
+                wait_joined(child);
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_IN).blocked, 0);
+                subject_publish(s, &nothing);
+                subject_clear(s);
+                assert_int_equal(net_send(fd, "late"), 0);
+                subject_wait_blocked(s, TEST_SLOT_DEFAULT_IN, 1);
+                assert_int_equal(subject_counter(s, TEST_SLOT_DEFAULT_OUT).blocked, 0);
+                assert_false(net_has_data(child));
+        }
+        subject_detach(s);
+        multipath_close(&far);
+}
+
 /* A socket keeps its cgroup, and the links in force, after the cgroup was removed. */
 static void test_removed_cgroup(void **state) {
         static const TestPolicy policy = { .rules = { "allow out udp/53" } };
@@ -463,6 +641,9 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_spliced),
                 cmocka_unit_test(test_mptcp_server),
                 cmocka_unit_test(test_mptcp_client_falls_back),
+                cmocka_unit_test(test_mptcp_joins_of_a_client),
+                cmocka_unit_test(test_mptcp_joins_of_a_server),
+                cmocka_unit_test(test_forked),
                 cmocka_unit_test(test_removed_cgroup),
         };
 
