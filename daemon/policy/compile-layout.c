@@ -14,8 +14,8 @@
 /* So many lines are tried out, spread over all. */
 #define SAMPLE_MAX 64U
 
-/* Of nodes and paths in percent: an estimate beyond it is not trusted to fit. */
-#define SAMPLE_MARGIN 85U
+/* What is estimated of nodes counts as so much, in percent. */
+#define SAMPLE_MARGIN 115U
 
 #define RUNS_MAX (32U * 1024 * 1024)
 
@@ -373,7 +373,7 @@ static int layout_estimate_lines(
         n_nodes = extrapolate(half_nodes, tries.nodes.n_blobs, n_half, n_sample, plan->n_full);
         n_paths = extrapolate(half_paths, tries.paths.n_blobs, n_half, n_sample, plan->n_full) +
                 plan->n_paths;
-        if (layout->tables->tries.nodes.n_blobs + n_nodes > CGP_MAX_NODES * SAMPLE_MARGIN / 100 ||
+        if (layout->tables->tries.nodes.n_blobs + n_nodes * SAMPLE_MARGIN / 100 > CGP_MAX_NODES ||
                 layout->tables->tries.paths.n_blobs + n_paths > CGP_MAX_PATHS)
                 *ret_size = SIZE_MAX;
         else

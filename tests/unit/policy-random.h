@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Stacks for the tests of the policy library: made from rule texts, or at random from a seed. Random ones
- * crowd around a few addresses, ports and protocols, so that rules overlap, tie and touch; look-ups are
- * drawn from the edges of the rules.
+ * Stacks and hosts at random from a seed, for the tests of the policy library. They crowd around a few
+ * addresses, ports, protocols and interfaces, so that rules overlap, tie and touch; look-ups are drawn from the
+ * edges of the rules, of the host's networks and of the lists.
  */
 #pragma once
 
@@ -10,18 +10,24 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
 
 #include "cgp-abi.h"
 #include "policy/compile.h"
+#include "policy/eval.h"
+#include "policy/image.h"
 #include "policy/model.h"
 #include "util/macro.h"
 
 #define RANDOM_RULES_MAX    24
 #define RANDOM_SERVICES_MAX 4
 #define RANDOM_PEERS_MAX    6
+#define RANDOM_LISTS        3
+#define RANDOM_NETWORKS_MAX 8
+#define RANDOM_FILLERS      300 /* so many networks of a list are asked of the set map */
 
 typedef struct Random {
         uint64_t state;
@@ -44,16 +50,31 @@ typedef struct RandomUniverse {
         size_t n_ports;
         const uint8_t *protocols;
         size_t n_protocols;
-        bool names;        /* localhost, link-local, multicast */
+        bool names;        /* localhost, link-local, multicast, broadcast, internet */
         bool any_protocol; /* also with some ports, which no rule text can say */
+        bool places;       /* via, lan */
+        bool lists;
 } RandomUniverse;
+
+typedef struct RandomHost {
+        PolicyHost host;
+        PolicyNetwork lan[RANDOM_NETWORKS_MAX];
+        PolicyNetwork broadcast[2];
+        PolicyList *lists[RANDOM_LISTS];
+        PolicySet *set;
+} RandomHost;
 
 typedef struct RandomQuestion {
         unsigned view;
         uint8_t remote[16];
         uint8_t protocol;
         uint16_t port;
+        uint32_t place; /* CGP_PLACE_* */
 } RandomQuestion;
+
+/* Rules hold names that can be written to. */
+static char random_interfaces[][8] = { "eth0", "eth1", "wg0", "gone0" };
+static char random_lists[RANDOM_LISTS][8] = { "ads", "office", "tor" };
 
 static inline uint64_t random_next(Random *random) {
         random->state += 0x9e3779b97f4a7c15ULL;
@@ -119,25 +140,41 @@ static inline unsigned random_bits(Random *random, const RandomUniverse *u, unsi
         return random_one_in(random, 2) ? MAX(bits / 8 * 8, least) : bits;
 }
 
-static inline void random_peer(Random *random, const RandomUniverse *u, PolicyPeer *ret) {
+static inline bool random_named_peer(Random *random, const RandomUniverse *u, PolicyPeer *ret) {
         static const PolicyPeerType names[] = {
                 POLICY_PEER_LOCALHOST,
                 POLICY_PEER_LINK_LOCAL,
                 POLICY_PEER_MULTICAST,
+                POLICY_PEER_BROADCAST,
+                POLICY_PEER_INTERNET,
         };
-        PolicyPeer peer = { .type = POLICY_PEER_ANY };
+
+        *ret = (PolicyPeer){ .type = POLICY_PEER_ANY };
+        if (random_one_in(random, 6))
+                return true;
+        if (u->names && random_one_in(random, 4)) {
+                ret->type = names[random_below(random, ELEMENTSOF(names))];
+                return true;
+        }
+        if (u->places && random_one_in(random, 6)) {
+                ret->type = POLICY_PEER_LAN;
+                return true;
+        }
+        if (u->lists && random_one_in(random, 4)) {
+                ret->type = POLICY_PEER_LIST;
+                ret->list = random_lists[random_below(random, RANDOM_LISTS)];
+                return true;
+        }
+        return false;
+}
+
+static inline void random_peer(Random *random, const RandomUniverse *u, PolicyPeer *ret) {
+        PolicyPeer peer = {};
         uint8_t other[16];
         unsigned offset;
 
-        if (random_one_in(random, 6)) {
-                *ret = peer;
+        if (random_named_peer(random, u, ret))
                 return;
-        }
-        if (u->names && random_one_in(random, 4)) {
-                peer.type = names[random_below(random, ELEMENTSOF(names))];
-                *ret = peer;
-                return;
-        }
 
         address_parse(u->addresses[random_below(random, u->n_addresses)], peer.address);
         peer.family = address_is_ipv4(peer.address) ? AF_INET : AF_INET6;
@@ -213,12 +250,15 @@ static inline void random_stack(Random *random, const RandomUniverse *u, RandomS
                 *rule = (PolicyRule){
                         .verdict = nevers && random_one_in(random, 6) ? POLICY_NEVER
                                                                       : random_below(random, 2),
-                        .directions = 1 + random_below(random, 3),
+                        .directions = 1 + random_below(random, 7),
                         .services = s->services[i],
                         .n_services = 1 + random_below(random, RANDOM_SERVICES_MAX),
                         .peers = s->peers[i],
                         .n_peers = 1 + random_below(random, RANDOM_PEERS_MAX),
                 };
+                if (u->places && random_one_in(random, 3))
+                        rule->via = random_interfaces[random_below(
+                                random, ELEMENTSOF(random_interfaces))];
                 for (size_t k = 0; k < rule->n_services; k++)
                         rule->services[k] = random_service(random, u);
                 for (size_t k = 0; k < rule->n_peers; k++)
@@ -247,9 +287,160 @@ static inline void random_stack_copy(RandomStack *to, const RandomStack *from) {
         }
 }
 
+static inline void random_host_done(RandomHost *h) {
+        for (size_t i = 0; i < h->host.n_interfaces; i++) {
+                for (char **name = h->host.interfaces[i].names; name && *name; name++)
+                        free(*name);
+                free(h->host.interfaces[i].names);
+        }
+        free(h->host.interfaces);
+        for (size_t i = 0; i < RANDOM_LISTS; i++)
+                policy_list_unref(h->lists[i]);
+        policy_set_unref(h->set);
+}
+
+static inline PolicyNetwork random_network(Random *random, const RandomUniverse *u) {
+        PolicyNetwork network = {};
+        unsigned offset;
+
+        address_parse(u->addresses[random_below(random, u->n_addresses)], network.address);
+        offset = address_is_ipv4(network.address) ? 96 : 0;
+        network.bits = offset + random_bits(random, u, 128 - offset);
+        /* Shorter than the family's prefix it would be all of IPv6 and more. */
+        address_fill(network.address, network.bits, false);
+        return network;
+}
+
+static inline void network_print(const PolicyNetwork *network, char *text, size_t size) {
+        char address[INET6_ADDRSTRLEN];
+        bool v4 = network->bits >= 96 && address_is_ipv4(network->address);
+
+        assert_non_null(inet_ntop(v4 ? AF_INET : AF_INET6, network->address + (v4 ? 12 : 0),
+                address, sizeof(address)));
+        (void)snprintf(text, size, "%s/%u", address, network->bits - (v4 ? 96U : 0U));
+}
+
+/* Some networks around the universe's addresses, and sometimes many that lie elsewhere. */
+static inline PolicyList *random_list(
+        Random *random, const RandomUniverse *u, const char *name, bool big) {
+        static char texts[RANDOM_NETWORKS_MAX + RANDOM_FILLERS][INET6_ADDRSTRLEN + 8];
+        static char *networks[ELEMENTSOF(texts) + 1];
+        size_t n = random_below(random, RANDOM_NETWORKS_MAX + 1);
+        PolicyList *list = NULL;
+
+        for (size_t i = 0; i < n; i++) {
+                PolicyNetwork network = random_network(random, u);
+
+                network_print(&network, texts[i], sizeof(texts[i]));
+        }
+        if (big)
+                for (size_t i = 0; i < RANDOM_FILLERS; i++, n++)
+                        (void)snprintf(texts[n], sizeof(texts[n]), "198.18.%zu.%zu", i / 100,
+                                2 * (i % 100));
+        for (size_t i = 0; i < n; i++)
+                networks[i] = texts[i];
+        networks[n] = NULL;
+        assert_int_equal(policy_list_from_strv(name, "random", 1, networks, NULL, &list), 0);
+        return list;
+}
+
+static inline void random_host_interfaces(Random *random, PolicyHost *host) {
+        static char *sets[4][3];
+        char *const *pointers[4];
+        size_t n = random_below(random, ELEMENTSOF(sets) + 1);
+
+        for (size_t i = 0; i < n; i++) {
+                size_t first = random_below(random, 3);
+
+                sets[i][0] = random_interfaces[first];
+                sets[i][1] = sets[i][2] = NULL;
+                if (random_one_in(random, 3))
+                        sets[i][1] = random_interfaces[first + 1 < 3 ? first + 1 : 2];
+                if (sets[i][1] == sets[i][0])
+                        sets[i][1] = NULL;
+                pointers[i] = sets[i];
+        }
+        assert_int_equal(policy_host_set_interfaces(host, pointers, n), 0);
+}
+
+/* lan and broadcast lie in the structure, so that it must not move. */
+static inline void random_host(Random *random, const RandomUniverse *u, RandomHost *h) {
+        const char *limit = NULL;
+
+        memset(h, 0, sizeof(*h));
+        h->host.netns = 1 + random_below(random, 2);
+        h->host.set_slot = random_below(random, 3);
+
+        for (size_t n = u->places ? random_below(random, 4) : 0; n > 0; n--) {
+                PolicyNetwork network = random_network(random, u);
+
+                if (network.bits > 0)
+                        h->lan[h->host.n_lan++] = network;
+        }
+        h->host.lan = h->lan;
+        h->host.broadcast = h->broadcast;
+        address_parse("10.1.255.255", h->broadcast[0].address);
+        h->broadcast[0].bits = 128;
+        h->host.n_broadcast = random_below(random, 2);
+        if (u->places)
+                random_host_interfaces(random, &h->host);
+
+        if (!u->lists)
+                return;
+        for (size_t i = 0; i < RANDOM_LISTS; i++)
+                h->lists[i] = random_list(random, u, random_lists[i], random_one_in(random, 2));
+        h->host.lists = h->lists;
+        h->host.n_lists = RANDOM_LISTS;
+        if (random_one_in(random, 5))
+                return;
+        assert_int_equal(policy_set_build(h->lists, RANDOM_LISTS, &limit, &h->set), 0);
+        h->host.set = h->set;
+}
+
+/* An address of a network: its first, its last, or the one asked for. */
+static inline void random_in_network(
+        Random *random, const uint8_t first[16], unsigned bits, uint8_t ret[16]) {
+        memcpy(ret, first, 16);
+        if (random_one_in(random, 2))
+                address_fill(ret, bits, true);
+}
+
+/* An address of the host's networks or lists, if it has any. */
+static inline void random_host_remote(Random *random, const PolicyHost *host, uint8_t ret[16]) {
+        const PolicyList *list =
+                host->n_lists > 0 ? host->lists[random_below(random, host->n_lists)] : NULL;
+
+        if (host->n_lan > 0 && random_one_in(random, 3)) {
+                const PolicyNetwork *network = &host->lan[random_below(random, host->n_lan)];
+
+                random_in_network(random, network->address, network->bits, ret);
+        } else if (list && list->n_networks4 > 0 && random_one_in(random, 2)) {
+                const PolicyListNetwork4 *network =
+                        &list->networks4[random_below(random, list->n_networks4)];
+                uint8_t first[16] = { [10] = 0xff,
+                        0xff,
+                        network->address >> 24,
+                        network->address >> 16 & 0xff,
+                        network->address >> 8 & 0xff,
+                        network->address & 0xff };
+
+                random_in_network(random, first, 96U + network->bits, ret);
+        } else if (list && list->n_networks6 > 0) {
+                const PolicyListNetwork6 *network =
+                        &list->networks6[random_below(random, list->n_networks6)];
+                uint8_t first[16];
+
+                for (size_t i = 0; i < 8; i++) {
+                        first[i] = network->hi >> (56 - 8 * i);
+                        first[8 + i] = network->lo >> (56 - 8 * i);
+                }
+                random_in_network(random, first, network->bits, ret);
+        }
+}
+
 /* An address at, beside or inside the edges of a random peer, or a well-known one. */
-static inline void random_remote(
-        Random *random, const RandomUniverse *u, const RandomStack *s, uint8_t ret[16]) {
+static inline void random_remote(Random *random, const RandomUniverse *u, const RandomStack *s,
+        const PolicyHost *host, uint8_t ret[16]) {
         uint8_t address[16];
         const PolicyPeer *peer = NULL;
 
@@ -259,14 +450,13 @@ static inline void random_remote(
 
                 peer = &rule->peers[random_below(random, rule->n_peers)];
         }
-        if (peer && peer->type == POLICY_PEER_PREFIX) {
-                unsigned bits = peer->prefix_len + (peer->family == AF_INET ? 96 : 0);
-
-                memcpy(address, peer->address, 16);
-                if (random_one_in(random, 2))
-                        address_fill(address, bits, true);
-        } else if (peer && peer->type == POLICY_PEER_RANGE)
+        if (peer && peer->type == POLICY_PEER_PREFIX)
+                random_in_network(random, peer->address,
+                        peer->prefix_len + (peer->family == AF_INET ? 96U : 0U), address);
+        else if (peer && peer->type == POLICY_PEER_RANGE)
                 memcpy(address, random_one_in(random, 2) ? peer->address : peer->last, 16);
+        else if (host && random_one_in(random, 2))
+                random_host_remote(random, host, address);
 
         if (random_one_in(random, 2))
                 address_step(address, random_one_in(random, 2) ? 1 : -1);
@@ -277,7 +467,7 @@ static inline void random_remote(
 }
 
 static inline RandomQuestion random_question(
-        Random *random, const RandomUniverse *u, const RandomStack *s) {
+        Random *random, const RandomUniverse *u, const RandomStack *s, const PolicyHost *host) {
         RandomQuestion q = {
                 .view = random_below(random, CGP_N_VIEWS),
                 .protocol = random_one_in(random, 6)
@@ -286,12 +476,41 @@ static inline RandomQuestion random_question(
                 .port = u->ports[random_below(random, u->n_ports)],
         };
 
-        random_remote(random, u, s, q.remote);
+        random_remote(random, u, s, host, q.remote);
         if (random_one_in(random, 3))
                 q.port += random_one_in(random, 2) ? 1 : -1;
         else if (random_one_in(random, 6))
                 q.port = random_next(random);
+        if (host)
+                q.place = random_below(random, CGP_PLACE_FIRST + host->n_interfaces);
         return q;
+}
+
+static inline PolicyPlace question_place(const RandomQuestion *q) {
+        return (PolicyPlace){
+                .elsewhere = q->place == CGP_PLACE_ELSEWHERE,
+                .undecided = q->place == CGP_PLACE_UNDECIDED,
+                .interface = q->place >= CGP_PLACE_FIRST ? q->place - CGP_PLACE_FIRST : 0,
+        };
+}
+
+static const PolicyHost random_nowhere = POLICY_HOST_INIT;
+
+/* What the evaluator says. */
+static inline const PolicyEntry *question_eval(const PolicyStack *stack, const PolicyHost *host,
+        const RandomQuestion *q, unsigned *ret_action) {
+        PolicyPlace place = question_place(q);
+
+        return policy_eval_view(stack, host ? host : &random_nowhere, q->view, &place, q->remote,
+                q->protocol, q->port, ret_action);
+}
+
+/* What the image says; the set map is that of the host. */
+static inline struct cgp_verdict question_lookup(
+        const PolicyImage *image, const PolicyHost *host, const RandomQuestion *q) {
+        return policy_image_lookup(image, q->view, q->place,
+                host && host->set ? policy_set_lookup(host->set, q->remote) : 0, q->remote,
+                q->protocol, q->port);
 }
 
 static const char *const wide_addresses[] = {
@@ -329,11 +548,14 @@ static const RandomUniverse wide_universe = {
         .n_protocols = ELEMENTSOF(wide_protocols),
         .names = true,
         .any_protocol = true,
+        .places = true,
+        .lists = true,
 };
 
-static inline PolicyCompileInput random_input(const PolicyStack *stack) {
+static inline PolicyCompileInput random_input(const PolicyStack *stack, const PolicyHost *host) {
         return (PolicyCompileInput){
                 .stack = stack,
+                .host = host ? host : &random_nowhere,
                 .subject = 7,
                 .generation = 42,
                 .counter_default_out = 1,
@@ -342,5 +564,18 @@ static inline PolicyCompileInput random_input(const PolicyStack *stack) {
                 .counter_unparsable_in = 4,
                 .counter_control = 5,
                 .counter_broken = 6,
+                .counter_default_bind = 8,
         };
+}
+
+static inline unsigned view_default_rule(unsigned view) {
+        return view == CGP_VIEW_OUT     ? CGP_RULE_DEFAULT_OUT
+                : view == CGP_VIEW_BIND ? CGP_RULE_DEFAULT_BIND
+                                        : CGP_RULE_DEFAULT_IN;
+}
+
+static inline uint32_t view_default_counter(const PolicyCompileInput *input, unsigned view) {
+        return view == CGP_VIEW_OUT     ? input->counter_default_out
+                : view == CGP_VIEW_BIND ? input->counter_default_bind
+                                        : input->counter_default_in;
 }

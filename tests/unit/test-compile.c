@@ -169,7 +169,7 @@ static unsigned verdict_to_action(PolicyVerdict verdict) {
 }
 
 static PolicyImage *compile(const PolicyStack *stack) {
-        PolicyCompileInput input = random_input(stack);
+        PolicyCompileInput input = random_input(stack, NULL);
         PolicyImage *image = NULL;
 
         assert_int_equal(policy_compile(&input, NULL, &image), 0);
@@ -181,16 +181,20 @@ static void test_precedence(void **state) {
                 const Case *c = &cases[i];
                 _cleanup_(text_stack_done) TextStack s = {};
                 _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+                RandomQuestion q = {
+                        .view = c->view,
+                        .protocol = c->protocol,
+                        .port = c->port,
+                };
                 struct cgp_verdict verdict;
                 const PolicyEntry *entry;
-                uint8_t remote[16];
                 unsigned action, expected, rule;
 
                 text_stack_init(&s, c->def, c->def, POLICY_MODE_ENFORCE, c->texts);
                 image = compile(&s.stack);
-                address_parse(c->remote, remote);
-                verdict = policy_image_lookup(image, c->view, remote, c->protocol, c->port);
-                entry = policy_eval_view(&s.stack, c->view, remote, c->protocol, c->port, &action);
+                address_parse(c->remote, q.remote);
+                verdict = question_lookup(image, NULL, &q);
+                entry = question_eval(&s.stack, NULL, &q, &action);
 
                 if (c->rule < 0) {
                         expected = c->def == A ? CGP_ACTION_ALLOW : CGP_ACTION_DENY;
@@ -212,19 +216,14 @@ static void test_precedence(void **state) {
 }
 
 /* The verdict that the evaluator expects in the image. */
-static struct cgp_verdict expected_verdict(const PolicyStack *stack, const RandomQuestion *q) {
-        bool out = q->view == CGP_VIEW_OUT;
+static struct cgp_verdict expected_verdict(
+        const PolicyCompileInput *input, const RandomQuestion *q) {
         unsigned action;
-        const PolicyEntry *entry =
-                policy_eval_view(stack, q->view, q->remote, q->protocol, q->port, &action);
+        const PolicyEntry *entry = question_eval(input->stack, input->host, q, &action);
 
         return (struct cgp_verdict){
-                .counter = entry ? entry->counter
-                        : out    ? 1
-                                 : 2,
-                .rule = entry ? entry->number
-                        : out ? CGP_RULE_DEFAULT_OUT
-                              : CGP_RULE_DEFAULT_IN,
+                .counter = entry ? entry->counter : view_default_counter(input, q->view),
+                .rule = entry ? entry->number : view_default_rule(q->view),
                 .action = action,
         };
 }
@@ -236,10 +235,10 @@ static void assert_verdict(const struct cgp_verdict *a, const struct cgp_verdict
         if (memcmp(a, b, sizeof(*a)) == 0)
                 return;
         inet_ntop(AF_INET6, q->remote, text, sizeof(text));
-        fail_msg("seed %llu, view %u, %s, protocol %u, port %u: image says rule %u, action %u, "
-                 "counter %u, evaluator says rule %u, action %u, counter %u",
-                (unsigned long long)seed, q->view, text, q->protocol, q->port, a->rule, a->action,
-                a->counter, b->rule, b->action, b->counter);
+        fail_msg("seed %llu, view %u, place %u, %s, protocol %u, port %u: image says rule %u, "
+                 "action %u, counter %u, evaluator says rule %u, action %u, counter %u",
+                (unsigned long long)seed, q->view, q->place, text, q->protocol, q->port, a->rule,
+                a->action, a->counter, b->rule, b->action, b->counter);
 }
 
 static unsigned n_stacks(unsigned n) {
@@ -248,49 +247,95 @@ static unsigned n_stacks(unsigned n) {
         return factor ? n * strtoul(factor, NULL, 10) : n;
 }
 
+typedef struct Seen {
+        unsigned n_decided;
+        unsigned n_never;
+        unsigned n_allow;
+        unsigned n_places;
+        unsigned n_sets;
+} Seen;
+
+static void agrees(uint64_t seed, Random *random, const PolicyHost *host, Seen *seen) {
+        RandomStack s;
+        PolicyCompileInput input = random_input(&s.stack, host);
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+
+        random_stack(random, &wide_universe, &s);
+        assert_int_equal(policy_compile(&input, NULL, &image), 0);
+        seen->n_places += image->config.n_places > 1;
+        seen->n_sets += !!(image->config.features & CGP_FEATURE_SETS);
+        for (unsigned i = 0; i < 150; i++) {
+                RandomQuestion q = random_question(random, &wide_universe, &s, host);
+                struct cgp_verdict expected = expected_verdict(&input, &q);
+                struct cgp_verdict verdict = question_lookup(image, host, &q);
+
+                assert_verdict(&verdict, &expected, seed, &q);
+                seen->n_decided += verdict.rule >= CGP_RULE_FIRST;
+                seen->n_never += verdict.action == CGP_ACTION_NEVER;
+                seen->n_allow += verdict.action == CGP_ACTION_ALLOW;
+        }
+}
+
 static void test_random_agrees(void **state) {
-        unsigned n_decided = 0, n_never = 0, n_allow = 0;
+        Seen seen = {};
 
-        for (uint64_t seed = 1; seed <= n_stacks(4000); seed++) {
+        for (uint64_t seed = 1; seed <= n_stacks(300); seed++) {
                 Random random = { .state = seed };
-                RandomStack s;
-                _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+                _cleanup_(random_host_done) RandomHost h = {};
 
-                random_stack(&random, &wide_universe, &s);
-                image = compile(&s.stack);
-                for (unsigned i = 0; i < 200; i++) {
-                        RandomQuestion q = random_question(&random, &wide_universe, &s);
-                        struct cgp_verdict expected = expected_verdict(&s.stack, &q);
-                        struct cgp_verdict verdict =
-                                policy_image_lookup(image, q.view, q.remote, q.protocol, q.port);
-
-                        assert_verdict(&verdict, &expected, seed, &q);
-                        n_decided += verdict.rule >= CGP_RULE_FIRST;
-                        n_never += verdict.action == CGP_ACTION_NEVER;
-                        n_allow += verdict.action == CGP_ACTION_ALLOW;
-                }
+                random_host(&random, &wide_universe, &h);
+                for (unsigned i = 0; i < 5; i++)
+                        agrees(seed, &random, &h.host, &seen);
         }
 
         /* The questions must hit something. */
-        assert_true(n_decided > 100000);
-        assert_true(n_never > 10000);
-        assert_true(n_allow > 100000);
+        assert_true(seen.n_decided > 50000);
+        assert_true(seen.n_never > 5000);
+        assert_true(seen.n_allow > 50000);
+        assert_true(seen.n_places > 500);
+        assert_true(seen.n_sets > 100);
 }
 
 static void test_deterministic(void **state) {
         for (uint64_t seed = 1; seed <= 300; seed++) {
-                Random random = { .state = seed };
-                RandomStack s, copy;
+                Random random = { .state = seed }, again;
+                _cleanup_(random_host_done) RandomHost h = {}, other = {};
                 _cleanup_(policy_image_freep) PolicyImage *a = NULL, *b = NULL;
+                PolicyCompileInput x, y;
+                RandomStack s, copy;
 
+                again = random;
+                random_host(&random, &wide_universe, &h);
+                random_host(&again, &wide_universe, &other);
                 random_stack(&random, &wide_universe, &s);
                 random_stack_copy(&copy, &s);
-                a = compile(&s.stack);
-                b = compile(&copy.stack);
+                x = random_input(&s.stack, &h.host);
+                y = random_input(&copy.stack, &other.host);
+                /* Another subject's counters and numbers are in its configuration only. */
+                y.subject++;
+                y.counter_default_in = 900;
+                for (size_t i = 0; i < copy.stack.n_entries; i++)
+                        copy.entries[i].counter = 2000 - i;
+
+                assert_int_equal(policy_compile(&x, NULL, &a), 0);
+                assert_int_equal(policy_compile(&y, NULL, &b), 0);
                 assert_true(a->hash != 0);
+                assert_true(a->hash != b->hash);
+                assert_true(a->tables_hash == b->tables_hash);
+                assert_int_equal(a->config.table_size, b->config.table_size);
+                assert_memory_equal(a->tables, b->tables, a->config.table_size);
+                assert_memory_equal(&a->config.view, &b->config.view, sizeof(a->config.view));
+
+                y = random_input(&s.stack, &h.host);
+                y.stack = &copy.stack;
+                for (size_t i = 0; i < copy.stack.n_entries; i++)
+                        copy.entries[i].counter = s.entries[i].counter;
+                b = policy_image_free(b);
+                assert_int_equal(policy_compile(&y, NULL, &b), 0);
                 assert_true(a->hash == b->hash);
                 assert_memory_equal(&a->config, &b->config, sizeof(a->config));
-                assert_memory_equal(a->tables, b->tables, a->config.table_size);
+                assert_memory_equal(
+                        a->verdicts, b->verdicts, a->config.n_verdicts * sizeof(*a->verdicts));
         }
 }
 
@@ -310,7 +355,7 @@ static void test_hash_tells_apart(void **state) {
                 (const char *const[]){ "allow in tcp/80", "never out any to 10.0.0.0/8", NULL });
         text_stack_init(&t, A, D, POLICY_MODE_ENFORCE,
                 (const char *const[]){ "allow in tcp/81", "never out any to 10.0.0.0/8", NULL });
-        a = b = random_input(&s.stack);
+        a = b = random_input(&s.stack, NULL);
 
         b.generation++;
         assert_true(hash_of(&a) != hash_of(&b));
@@ -408,24 +453,29 @@ static void test_sizes(void **state) {
         text_stack_init(&empty, A, D, POLICY_MODE_ENFORCE, (const char *const[]){ NULL });
         a = compile(&empty.stack);
         assert_int_equal(a->config.n_nodes, 0);
-        assert_int_equal(a->config.n_verdicts, 2);
-        assert_int_equal(a->config.n_cells, 2);
-        assert_int_equal(a->config.table_size, 24);
+        assert_int_equal(a->config.n_verdicts, 3);
+        assert_int_equal(a->config.n_cells, 3);
+        assert_int_equal(a->config.table_size, 64);
 
         text_stack_init(&one, D, D, POLICY_MODE_ENFORCE,
                 (const char *const[]){ "allow out tcp/443", NULL });
         b = compile(&one.stack);
-        assert_int_equal(b->config.n_nodes, 3);
-        assert_int_equal(b->config.view[CGP_VIEW_OUT].n_address_classes, 1);
-        assert_int_equal(b->config.view[CGP_VIEW_OUT].n_port_classes, 2);
+        assert_int_equal(b->config.n_nodes, 0);
+        assert_int_equal(b->config.view[CGP_VIEW_OUT].n_rows, 1);
+        assert_int_equal(b->config.view[CGP_VIEW_OUT].n_columns, 2);
+        assert_true(b->config.table_size <= 64);
 
         text_stack_init(&both, A, A, POLICY_MODE_ENFORCE,
                 (const char *const[]){ "deny any to 10.0.0.0/8", "deny tcp/443", NULL });
         c = compile(&both.stack);
-        assert_memory_equal(&c->config.view[CGP_VIEW_IN], &c->config.view[CGP_VIEW_IN_MULTICAST],
-                sizeof(struct cgp_view));
-        assert_int_equal(
-                c->config.view[CGP_VIEW_IN].root_proto, c->config.view[CGP_VIEW_OUT].root_proto);
+        for (unsigned view = CGP_VIEW_IN_MULTICAST; view <= CGP_VIEW_IN_BROADCAST; view++)
+                assert_memory_equal(&c->config.view[CGP_VIEW_IN], &c->config.view[view],
+                        sizeof(struct cgp_view));
+        assert_int_equal(c->config.view[CGP_VIEW_IN].root_service,
+                c->config.view[CGP_VIEW_OUT].root_service);
+        assert_int_equal(c->config.n_places, 1);
+        assert_int_equal(c->config.host_netns, 0);
+        assert_int_equal(c->config.set_hash, 0);
 }
 
 static PolicyRule deny_out(
@@ -449,136 +499,268 @@ static void fill_ports(PolicyService *services, size_t n, uint16_t first) {
                 };
 }
 
-/* Every pair of a rule's own prefix and another's own port is a cell of its own. */
-static void test_too_many_cells(void **state) {
-        enum { N = 2100 };
-        _cleanup_free_ PolicyRule *rules = calloc(2 * N, sizeof(*rules));
-        _cleanup_free_ PolicyEntry *entries = calloc(2 * N, sizeof(*entries));
-        _cleanup_free_ PolicyPeer *peers = calloc(N, sizeof(*peers));
-        _cleanup_free_ PolicyService *services = calloc(N, sizeof(*services));
-        PolicyService all = { .protocol = 6, .port_max = UINT16_MAX };
-        PolicyPeer any = { .type = POLICY_PEER_ANY };
-        PolicyStack stack = {
-                .entries = entries,
-                .mode = POLICY_MODE_ENFORCE,
-                .default_in = A,
-                .default_out = A,
-        };
-        PolicyCompileInput input = random_input(&stack);
-        PolicyCompileFailure failure = {};
-        PolicyImage *image = NULL;
+/* A policy that is made by numbers. */
+typedef struct Crowd {
+        PolicyRule *rules;
+        PolicyEntry *entries;
+        PolicyPeer *peers;
+        PolicyService *services;
+        PolicyStack stack;
+} Crowd;
 
-        fill_ports(services, N, 1000);
-        for (size_t i = 0; i < N; i++) {
-                peers[i] = (PolicyPeer){
+static void crowd_done(Crowd *c) {
+        free(c->rules);
+        free(c->entries);
+        free(c->peers);
+        free(c->services);
+}
+
+static void crowd_init(Crowd *c, size_t n) {
+        *c = (Crowd){
+                .rules = calloc(n, sizeof(*c->rules)),
+                .entries = calloc(n, sizeof(*c->entries)),
+                .peers = calloc(n, sizeof(*c->peers)),
+                .services = calloc(n, sizeof(*c->services)),
+                .stack = {
+                        .n_entries = n,
+                        .mode = POLICY_MODE_ENFORCE,
+                        .default_in = A,
+                        .default_out = A,
+                },
+        };
+        assert_true(c->rules && c->entries && c->peers && c->services);
+        c->stack.entries = c->entries;
+        for (size_t i = 0; i < n; i++) {
+                c->peers[i] = (PolicyPeer){
                         .type = POLICY_PEER_PREFIX,
                         .family = AF_INET,
                         .prefix_len = 32,
-                        .address = { [10] = 0xff, 0xff, 10, 0, i >> 8, i & 0xff },
+                        .address = { [10] = 0xff, 0xff, 10, (i * 37) & 0xff, i >> 8, i & 0xff },
                 };
-                /* The ports rank higher, so that every row keeps them and adds its own rule. */
-                rules[i] = deny_out(&services[i], 1, &any, 1);
-                rules[N + i] = deny_out(&all, 1, &peers[i], 1);
-        }
-        for (size_t i = 0; i < CGP_MAX_RULES; i++) {
-                size_t k = i < CGP_MAX_RULES / 2 ? i : N + i - CGP_MAX_RULES / 2;
-
-                entries[i] = (PolicyEntry){
-                        .rule = &rules[k],
-                        .rank = k < N ? 0 : 1,
+                c->rules[i] = deny_out(&c->services[i], 1, &c->peers[i], 1);
+                c->entries[i] = (PolicyEntry){
+                        .rule = &c->rules[i],
                         .number = CGP_RULE_FIRST + i,
+                        .counter = i,
                 };
         }
-
-        stack.n_entries = CGP_MAX_RULES;
-        assert_int_equal(policy_compile(&input, &failure, &image), -E2BIG);
-        assert_null(image);
-        assert_string_equal(failure.limit, "cells");
-        assert_true(failure.needed > failure.max);
-        assert_int_equal(policy_compile(&input, NULL, &image), -E2BIG);
-
-        stack.n_entries = CGP_MAX_RULES / 2 + 8;
-        assert_int_equal(policy_compile(&input, &failure, &image), 0);
-        policy_image_free(image);
 }
 
-/* Each host in a /24 of its own takes a node of its own, once no two nodes are equal. */
-static void test_too_many_nodes(void **state) {
-        enum { PEERS = 4096, RULES = 10 };
-        _cleanup_free_ PolicyPeer *peers = calloc(PEERS * RULES, sizeof(*peers));
-        PolicyRule rules[RULES] = {};
-        PolicyEntry entries[RULES] = {};
-        PolicyService all = { .protocol = POLICY_PROTOCOL_ANY, .port_max = UINT16_MAX };
-        PolicyStack stack = {
-                .entries = entries,
-                .n_entries = RULES,
-                .mode = POLICY_MODE_ENFORCE,
-                .default_in = A,
-                .default_out = A,
-        };
-        PolicyCompileInput input = random_input(&stack);
+static void crowd_ask(const Crowd *c, const PolicyImage *image, size_t i, uint16_t port) {
+        RandomQuestion q = { .view = CGP_VIEW_OUT, .protocol = 6, .port = port };
+        struct cgp_verdict verdict;
+        const PolicyEntry *entry;
+        unsigned action;
+
+        memcpy(q.remote, c->peers[i].address, 16);
+        entry = question_eval(&c->stack, NULL, &q, &action);
+        verdict = question_lookup(image, NULL, &q);
+        assert_int_equal(verdict.action, action);
+        assert_int_equal(verdict.rule, entry ? entry->number : CGP_RULE_DEFAULT_OUT);
+}
+
+/* As many rules as there may be, each with a host and a port of its own: no row is written out. */
+static void test_most_rules(void **state) {
+        _cleanup_(crowd_done) Crowd c = {};
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        PolicyCompileInput input;
+
+        crowd_init(&c, CGP_MAX_RULES);
+        fill_ports(c.services, CGP_MAX_RULES, 1000);
+        input = random_input(&c.stack, NULL);
+        assert_int_equal(policy_compile(&input, NULL, &image), 0);
+        assert_int_equal(image->config.view[CGP_VIEW_OUT].layout, CGP_LAYOUT_LINES);
+        for (size_t i = 0; i < CGP_MAX_RULES; i += 331) {
+                crowd_ask(&c, image, i, c.services[i].port_min);
+                crowd_ask(&c, image, i, c.services[i].port_min + 1);
+                crowd_ask(&c, image, i, c.services[(i + 1) % CGP_MAX_RULES].port_min);
+        }
+}
+
+/* A port each for all peers, below a host each that takes all of tcp but these: every pair is a cell of its own. The
+ * compiler finds out without writing them. */
+static void test_too_many_cells(void **state) {
+        enum { N = CGP_MAX_RULES / 2 };
+        _cleanup_(crowd_done) Crowd c = {};
+        PolicyCompileInput input;
         PolicyCompileFailure failure = {};
         PolicyImage *image = NULL;
 
-        for (size_t i = 0; i < PEERS * RULES; i++) {
-                PolicyPeer *p = &peers[i];
-
-                /* The IPv6 path from the third byte on is different for each. */
-                *p = (PolicyPeer){
-                        .type = POLICY_PEER_PREFIX,
-                        .family = AF_INET6,
-                        .prefix_len = 40,
-                        .address = { 0x20, 0x01, i >> 8, i & 0xff, (i * 7) & 0xff },
+        crowd_init(&c, CGP_MAX_RULES);
+        fill_ports(c.services, N, 1000);
+        for (size_t i = 0; i < N; i++) {
+                c.peers[i] = (PolicyPeer){ .type = POLICY_PEER_ANY };
+                c.services[N + i] = (PolicyService){
+                        .protocol = 6,
+                        .port_min = i,
+                        .port_max = UINT16_MAX - i,
                 };
+                c.entries[N + i].rank = 1;
         }
-        for (size_t i = 0; i < RULES; i++) {
-                rules[i] = deny_out(&all, 1, peers + i * PEERS, PEERS);
-                entries[i] = (PolicyEntry){ .rule = &rules[i], .number = CGP_RULE_FIRST + i };
-        }
-        /* One node for each of 256 places and rules: far fewer than prefixes. */
-        assert_int_equal(policy_compile(&input, NULL, &image), 0);
-        assert_true(image->config.n_nodes < 256 * RULES + 512);
-        policy_image_free(image);
-        image = NULL;
-
-        for (size_t i = 0; i < PEERS * RULES; i++) {
-                peers[i].prefix_len = 64;
-                for (size_t b = 4; b < 8; b++)
-                        peers[i].address[b] = (i * 2654435761U) >> (8 * (b - 4));
-        }
+        input = random_input(&c.stack, NULL);
         assert_int_equal(policy_compile(&input, &failure, &image), -E2BIG);
         assert_null(image);
-        assert_string_equal(failure.limit, "nodes");
-        assert_int_equal(failure.max, CGP_MAX_NODES);
+        assert_non_null(failure.limit);
+        assert_true(failure.needed > failure.max);
+        assert_int_equal(policy_compile(&input, NULL, &image), -E2BIG);
 }
 
-static void test_unsupported(void **state) {
-        static const PolicyPeerType types[] = {
-                POLICY_PEER_BROADCAST,
-                POLICY_PEER_LAN,
-                POLICY_PEER_INTERNET,
-                POLICY_PEER_LIST,
-        };
-        char interface[] = "eth0";
+static void test_table_size_max(void **state) {
+        _cleanup_(crowd_done) Crowd c = {};
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        PolicyCompileInput input;
+        PolicyCompileFailure failure = {};
+        size_t size;
 
-        for (size_t i = 0; i <= ELEMENTSOF(types); i++) {
-                PolicyService all = { .protocol = POLICY_PROTOCOL_ANY, .port_max = UINT16_MAX };
-                PolicyPeer peer = { .type = POLICY_PEER_ANY };
-                PolicyRule rule = deny_out(&all, 1, &peer, 1);
-                PolicyEntry entry = { .rule = &rule, .number = CGP_RULE_FIRST };
-                PolicyStack stack = {
-                        .entries = &entry, .n_entries = 1, .mode = POLICY_MODE_ENFORCE
+        crowd_init(&c, 500);
+        fill_ports(c.services, 500, 1000);
+        input = random_input(&c.stack, NULL);
+        assert_int_equal(policy_compile(&input, &failure, &image), 0);
+        size = image->config.table_size;
+        image = policy_image_free(image);
+
+        input.table_size_max = size - 1;
+        assert_int_equal(policy_compile(&input, &failure, &image), -E2BIG);
+        assert_null(image);
+        assert_string_equal(failure.limit, "table size");
+        assert_int_equal(failure.needed, size);
+        assert_int_equal(failure.max, size - 1);
+        input.table_size_max = size;
+        assert_int_equal(policy_compile(&input, &failure, &image), 0);
+}
+
+/* More hosts of IPv6 than there are paths. */
+static void test_too_many_paths(void **state) {
+        enum { PEERS = 4096, RULES = 10 };
+        _cleanup_free_ PolicyPeer *peers = calloc(PEERS * RULES, sizeof(*peers));
+        _cleanup_(crowd_done) Crowd c = {};
+        PolicyCompileInput input;
+        PolicyCompileFailure failure = {};
+        PolicyImage *image = NULL;
+
+        crowd_init(&c, RULES);
+        for (size_t i = 0; i < PEERS * RULES; i++) {
+                peers[i] = (PolicyPeer){
+                        .type = POLICY_PEER_PREFIX,
+                        .family = AF_INET6,
+                        .prefix_len = 128,
+                        .address = { 0x20, 0x01, i >> 8, i & 0xff },
                 };
-                PolicyCompileInput input = random_input(&stack);
-                PolicyImage *image = NULL;
-
-                if (i < ELEMENTSOF(types))
-                        peer.type = types[i];
-                else
-                        rule.via = interface;
-                assert_int_equal(policy_compile(&input, NULL, &image), -EOPNOTSUPP);
-                assert_null(image);
+                for (size_t b = 8; b < 16; b++)
+                        peers[i].address[b] = (i * 0x9e3779b97f4a7c15ULL) >> (8 * (b - 8));
         }
+        for (size_t i = 0; i < RULES; i++) {
+                c.services[i] = (PolicyService){
+                        .protocol = POLICY_PROTOCOL_ANY,
+                        .port_max = UINT16_MAX,
+                };
+                c.rules[i] = deny_out(&c.services[i], 1, peers + i * PEERS, PEERS);
+        }
+        input = random_input(&c.stack, NULL);
+        assert_int_equal(policy_compile(&input, &failure, &image), -E2BIG);
+        assert_null(image);
+        assert_string_equal(failure.limit, "paths");
+        assert_int_equal(failure.max, CGP_MAX_PATHS);
+}
+
+static void test_unknown_list(void **state) {
+        _cleanup_(text_stack_done) TextStack s = {};
+        PolicyCompileInput input;
+        PolicyImage *image = NULL;
+
+        text_stack_init(&s, A, A, POLICY_MODE_ENFORCE,
+                (const char *const[]){ "deny out any to @nobody-made-it", NULL });
+        input = random_input(&s.stack, NULL);
+        assert_int_equal(policy_compile(&input, NULL, &image), -ENOKEY);
+        assert_null(image);
+}
+
+static PolicyImage *compile_on(const PolicyHost *host, const char *text) {
+        _cleanup_(text_stack_done) TextStack s = {};
+        PolicyCompileInput input;
+        PolicyImage *image = NULL;
+
+        text_stack_init(&s, A, A, POLICY_MODE_ENFORCE, (const char *const[]){ text, NULL });
+        input = random_input(&s.stack, host);
+        assert_int_equal(policy_compile(&input, NULL, &image), 0);
+        return image;
+}
+
+typedef struct FeatureCase {
+        const char *text;
+        uint32_t features;
+        bool bind_allows; /* port 80 on any address, nowhere in particular */
+} FeatureCase;
+
+/* What an image depends on it says, and nothing else. */
+static void test_features(void **state) {
+        static const FeatureCase feature_cases[] = {
+                { "allow bind tcp/80", CGP_FEATURE_OPEN, true },
+                { "deny bind tcp/80", CGP_FEATURE_OPEN | CGP_FEATURE_BIND, false },
+                { "deny bind tcp/80 to 127.0.0.0/8", CGP_FEATURE_OPEN | CGP_FEATURE_BIND, true },
+                { "deny out any via eth0", CGP_FEATURE_PLACE, true },
+                { "allow out any via eth0", CGP_FEATURE_PLACE | CGP_FEATURE_OPEN, true },
+                { "deny in any from lan", CGP_FEATURE_PLACE, true },
+                { "deny out any to @small", 0, true },
+                { "deny out any to @big", CGP_FEATURE_SETS, true },
+                { "allow out any to @big", CGP_FEATURE_SETS | CGP_FEATURE_OPEN, true },
+                { "never in any from @big", CGP_FEATURE_SETS | CGP_FEATURE_NEVER_IN, true },
+                { "deny out any to internet", 0, true },
+                { "deny in udp from broadcast", 0, true },
+        };
+        Random random = { .state = 1 };
+        char *eth0[] = { random_interfaces[0], NULL };
+        char small[] = "198.51.100.0/24", *small_networks[] = { small, NULL };
+        PolicyList *lists[2] = {};
+        const char *limit = NULL;
+        PolicySet *set = NULL;
+        PolicyHost host = { .netns = 77, .lists = lists, .n_lists = 2, .set_slot = 5 };
+
+        lists[0] = random_list(&random, &wide_universe, "big", true);
+        assert_int_equal(
+                policy_list_from_strv("small", "test", 1, small_networks, NULL, &lists[1]), 0);
+        assert_int_equal(policy_set_build(lists, 2, &limit, &set), 0);
+        host.set = set;
+        assert_int_equal(policy_host_set_interfaces(&host, (char *const *const[]){ eth0 }, 1), 0);
+
+        for (size_t i = 0; i < ELEMENTSOF(feature_cases); i++) {
+                const FeatureCase *c = &feature_cases[i];
+                _cleanup_(policy_image_freep) PolicyImage *image = compile_on(&host, c->text);
+                const struct cgp_config *config = &image->config;
+                bool place = c->features & CGP_FEATURE_PLACE, sets = c->features & CGP_FEATURE_SETS;
+                uint8_t address[16] = { [15] = 1 };
+
+                if (config->features != c->features)
+                        fail_msg("%s: features %x, expected %x", c->text, config->features,
+                                c->features);
+                assert_int_equal(config->n_places, place ? 4 : 1);
+                assert_int_equal(config->host_netns, place ? 77 : 0);
+                assert_int_equal(config->interfaces_version, place ? host.interfaces_version : 0);
+                assert_int_equal(config->set_slot, sets ? 5 : 0);
+                assert_true(config->set_hash == (sets ? set->hash : 0));
+                assert_int_equal(policy_image_lookup(image, CGP_VIEW_BIND, CGP_PLACE_ELSEWHERE, 0,
+                                         address, 6, 80)
+                                         .action == CGP_ACTION_ALLOW,
+                        c->bind_allows);
+        }
+
+        for (size_t i = 0; i < 2; i++)
+                policy_list_unref(lists[i]);
+        policy_set_unref(set);
+        host.lists = NULL;
+        host.n_lists = 0;
+        host.set = NULL;
+        policy_host_done(&host);
+}
+
+static void test_refusal(void **state) {
+        _cleanup_(text_stack_done) TextStack s = {};
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+
+        text_stack_init(&s, A, A, POLICY_MODE_ENFORCE, (const char *const[]){ NULL });
+        s.stack.refusal = POLICY_ERRNO_ECONNREFUSED;
+        image = compile(&s.stack);
+        assert_int_equal(image->config.refusal, ECONNREFUSED);
 }
 
 #ifdef TEST_MEMORY_FAILS
@@ -599,7 +781,7 @@ static void assert_memory_result(int r, const PolicyImage *image) {
 }
 
 static void compile_without_memory(bool *ret_memory_failed) {
-        PolicyCompileInput input = random_input(memory_stack);
+        PolicyCompileInput input = random_input(memory_stack, NULL);
         PolicyImage *image = NULL;
         int r = policy_compile(&input, NULL, &image);
 
@@ -610,7 +792,7 @@ static void compile_without_memory(bool *ret_memory_failed) {
 
 static void intersect_without_memory(bool *ret_memory_failed) {
         PolicyStack other = *memory_stack;
-        PolicyCompileInput from = random_input(memory_stack), to = random_input(&other);
+        PolicyCompileInput from = random_input(memory_stack, NULL), to = random_input(&other, NULL);
         PolicyImage *image = NULL;
         PolicyChange change;
         int r;
@@ -642,9 +824,13 @@ int main(void) {
                 cmocka_unit_test(test_hash_tells_apart),
                 cmocka_unit_test(test_config),
                 cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_most_rules),
                 cmocka_unit_test(test_too_many_cells),
-                cmocka_unit_test(test_too_many_nodes),
-                cmocka_unit_test(test_unsupported),
+                cmocka_unit_test(test_too_many_paths),
+                cmocka_unit_test(test_table_size_max),
+                cmocka_unit_test(test_unknown_list),
+                cmocka_unit_test(test_features),
+                cmocka_unit_test(test_refusal),
 #ifdef TEST_MEMORY_FAILS
                 cmocka_unit_test(test_out_of_memory),
 #endif
