@@ -85,6 +85,8 @@ static int put_policy(Unit *u, json_object *root) {
 
         r = jo_put_string(root, "mode", unit_get_mode(u));
         if (r >= 0)
+                r = jo_put_string(root, "errno", policy_errno_to_string(stack->refusal));
+        if (r >= 0)
                 r = jo_put_u64(root, "generation", unit_get_generation(u));
         if (r >= 0)
                 r = jo_put_string(
