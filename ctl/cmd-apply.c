@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 
+#include "check-lists.h"
 #include "client.h"
 #include "exit-codes.h"
 #include "format.h"
@@ -13,6 +14,7 @@
 
 typedef struct PolicyText {
         const char *path; /* what diagnostics name */
+        const char *file; /* where it stands, or NULL */
         char *bytes;
         size_t size;
 } PolicyText;
@@ -52,9 +54,10 @@ static int read_all(int fd, PolicyText *text) {
 
 /* A file, a pipe (for `<(command)`), or standard input. */
 static int policy_text_read(const char *path, PolicyText *ret) {
-        _cleanup_(policy_text_done) PolicyText text = { .path = path };
-        _cleanup_close_ int fd = -EBADF;
         bool standard_input = streq(path, "-");
+        _cleanup_(policy_text_done)
+                PolicyText text = { .path = path, .file = standard_input ? NULL : path };
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
         if (standard_input)
@@ -77,7 +80,8 @@ static int policy_text_read(const char *path, PolicyText *ret) {
 }
 
 /* CTL_INVALID without a word: the diagnostics tell, and the caller prints them. */
-static int policy_text_parse(const PolicyText *text, PolicyDiags *diags, size_t *ret_n_rules) {
+static int policy_text_parse(
+        const PolicyText *text, bool with_lists, PolicyDiags *diags, size_t *ret_n_rules) {
         _cleanup_(policy_file_freep) PolicyFile *file = NULL;
         int r;
 
@@ -87,6 +91,11 @@ static int policy_text_parse(const PolicyText *text, PolicyDiags *diags, size_t 
         if (r < 0)
                 return CTL_INVALID;
         *ret_n_rules = file->n_rules;
+        r = with_lists ? check_lists(file, text->file, diags) : 0;
+        if (r == -ENOMEM)
+                return ctl_oom();
+        if (r < 0)
+                return CTL_INVALID;
         return CTL_OK;
 }
 
@@ -139,7 +148,7 @@ static int check_file(const Options *options, const char *path, struct json_obje
         r = policy_text_read(path, &text);
         if (r != CTL_OK)
                 return r;
-        r = policy_text_parse(&text, &diags, &n_rules);
+        r = policy_text_parse(&text, /* with_lists= */ true, &diags, &n_rules);
         if (r != CTL_OK && r != CTL_INVALID)
                 return r;
         if (options->json != JSON_OFF)
@@ -288,7 +297,8 @@ int verb_apply(const Options *options, char **args, size_t n_args) {
         r = policy_text_read(args[0], &text);
         if (r != CTL_OK)
                 return r;
-        r = policy_text_parse(&text, &diags, &n_rules);
+        /* The daemon reads the lists, and knows where. */
+        r = policy_text_parse(&text, /* with_lists= */ false, &diags, &n_rules);
         diags_print(&diags);
         if (r == CTL_INVALID)
                 return ctl_fail(r, "'%s' is invalid: nothing was changed", text.path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* explain: asks the daemon how a conversation would be judged, and says it in words. */
+/* explain: asks the daemon how a conversation or a bind would be judged, and says it in words. */
 #include <inttypes.h>
 
 #include "client.h"
@@ -17,11 +17,15 @@ static int append_flow(sd_bus_message *call, const Flow *flow) {
         r = sd_bus_message_open_container(call, 'a', "{sv}");
         if (r >= 0)
                 r = sd_bus_message_append(call, "{sv}{sv}{sv}", "direction", "s",
-                        flow->in ? "in" : "out", "protocol", "s",
+                        flow_direction_to_string(flow->direction), "protocol", "s",
                         policy_protocol_to_string(flow->protocol, number), "address", "s",
                         flow->address);
         if (r >= 0 && flow->has_port)
                 r = sd_bus_message_append(call, "{sv}", "port", "q", flow->port);
+        if (r >= 0 && *flow->destination)
+                r = sd_bus_message_append(call, "{sv}", "destination", "s", flow->destination);
+        if (r >= 0 && flow->interface)
+                r = sd_bus_message_append(call, "{sv}", "interface", "s", flow->interface);
         return r < 0 ? r : sd_bus_message_close_container(call);
 }
 
@@ -76,18 +80,28 @@ static void print_part(const char *name, const char *format, ...) {
 
 static void print_verdict(
         const Options *options, const char *subject, const Flow *flow, bool allow) {
+        static const char *const arrows[] = {
+                [FLOW_OUT] = "->",
+                [FLOW_IN] = "<-",
+                [FLOW_BIND] = "bind",
+        };
         _cleanup_free_ char *peer = NULL;
-        bool color = options_use_color(options);
+        bool color = options_use_color(options), in = flow->direction == FLOW_IN;
         char number[8];
 
         /* The address of a peer that opens has no port in the question. */
         peer = flow_endpoint_to_string(
-                flow->address, flow->is_ipv6, flow->has_port && !flow->in, flow->port);
+                flow->address, flow->is_ipv6, flow->has_port && !in, flow->port);
         (void)printf("%s%s%s  %s %s %s/%s", color ? (allow ? ANSI_GREEN : ANSI_RED) : "",
-                allow ? "ALLOW" : "DENY ", color ? ANSI_RESET : "", subject, flow->in ? "<-" : "->",
-                strempty(peer), policy_protocol_to_string(flow->protocol, number));
-        if (flow->in && flow->has_port)
+                allow ? "ALLOW" : "DENY ", color ? ANSI_RESET : "", subject,
+                arrows[flow->direction], strempty(peer),
+                policy_protocol_to_string(flow->protocol, number));
+        if (in && flow->has_port)
                 (void)printf(" to local port %u", flow->port);
+        if (*flow->destination)
+                (void)printf(" of %s", flow->destination);
+        if (flow->interface)
+                (void)printf(" via %s", flow->interface);
         (void)putchar('\n');
 }
 
@@ -117,6 +131,30 @@ static void print_reason(struct json_object *answer) {
 
         if (streq(json_get_string(answer, "mode", ""), "audit"))
                 print_part("mode", "audit: denials are reported, nothing is blocked");
+}
+
+static void print_matched(struct json_object *answer) {
+        struct json_object *matched = json_get_object(answer, "matched");
+        const char *peer = json_get_string(matched, "peer", "?");
+        const char *network = json_get_string(matched, "network", NULL);
+
+        if (network && !streq(network, peer))
+                print_part("matched", "%s%s: %s", *peer == '@' ? "the list " : "", peer, network);
+}
+
+static void print_interfaces(struct json_object *answer) {
+        struct json_object *interfaces = json_get_array(answer, "interfaces");
+
+        if (!interfaces)
+                return;
+        print_part("interface", "it depends on the interface: this is the answer of system calls,");
+        print_part("", "for which it is not chosen yet; packets are judged by theirs:");
+        for (size_t i = 0; i < json_object_array_length(interfaces); i++) {
+                struct json_object *o = json_object_array_get_idx(interfaces, i);
+
+                print_part("", "  via %s: %s", json_get_string(o, "name", "?"),
+                        json_get_string(o, "verdict", "?"));
+        }
 }
 
 static void print_passed_over(struct json_object *answer) {
@@ -153,12 +191,12 @@ static void print_answer(const Options *options, const char *subject, const Flow
 
         print_verdict(options, subject, flow, allow);
         print_reason(answer);
+        print_matched(answer);
+        print_interfaces(answer);
         print_passed_over(answer);
         print_kernel(answer);
-        /* A whole rule, "allow out tcp/443": the verb is its verdict. */
         if (suggest && !allow) {
-                const char *body = startswith(suggest, "allow ");
-                _cleanup_free_ char *safe = text_make_safe(body ? body : suggest);
+                _cleanup_free_ char *safe = text_make_safe(suggest);
 
                 (void)printf("To allow it: cgpolicyctl allow %s %s\n", subject, strempty(safe));
         }
@@ -185,7 +223,7 @@ int verb_explain(const Options *options, char **args, size_t n_args) {
         bool allow = false;
         int r;
 
-        if (flow_parse(args[1], args[2], args[3], &message, &flow) < 0)
+        if (flow_parse(args + 1, n_args - 1, &message, &flow) < 0)
                 return ctl_fail(CTL_USAGE, "%s", message ? message : "out of memory");
         r = ask(options, args[0], &flow, &allow, &answer);
         if (r != CTL_OK)

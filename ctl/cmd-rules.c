@@ -80,6 +80,25 @@ static int print_rules(const Options *options, const char *unit, const char *exp
         return CTL_OK;
 }
 
+/* What a person who writes the first bind rule will not expect. */
+static void print_bind_note(PolicyVerdict verdict, const char *expanded) {
+        const char *body = strchr(expanded, ' ');
+
+        if (!body || !startswith(body, " bind "))
+                return;
+        (void)fflush(stdout);
+        if (verdict == POLICY_ALLOW)
+                (void)fputs(
+                        "Note: a bind that no rule is about is allowed; 'deny SUBJECT bind' refuses "
+                        "the others.\n",
+                        stderr);
+        else
+                (void)fputs(
+                        "Note: ports that are taken without bind(), by connect() or listen(), are not "
+                        "refused; 'in' rules decide who reaches them.\n",
+                        stderr);
+}
+
 static int add_rule(const Options *options, char **args, size_t n_args, PolicyVerdict verdict,
         const char *method) {
         _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
@@ -113,7 +132,10 @@ static int add_rule(const Options *options, char **args, size_t n_args, PolicyVe
         r = sd_bus_message_read(reply, "st", &id, &generation);
         if (r < 0)
                 return client_bad_message(r);
-        return print_rules(options, args[0], expanded, id, generation);
+        r = print_rules(options, args[0], expanded, id, generation);
+        if (r == CTL_OK && options->legend && !options->quiet && options->json == JSON_OFF)
+                print_bind_note(verdict, expanded);
+        return r;
 }
 
 int verb_allow(const Options *options, char **args, size_t n_args) {

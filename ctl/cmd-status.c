@@ -66,6 +66,7 @@ static int add_unit(Table *table, struct json_object *unit) {
         const char *out = json_get_string(defaults, "out", "?");
         const char *state = json_get_string(unit, "state", "?");
         const char *mode = json_get_string(unit, "mode", "?");
+        const char *refusal = json_get_string(unit, "errno", "EPERM");
         uint64_t would = json_get_u64(unit, "would-block");
         char n_rules[24], blocked[64], def[64];
 
@@ -79,6 +80,8 @@ static int add_unit(Table *table, struct json_object *unit) {
                 (void)snprintf(def, sizeof(def), "%s", in);
         else
                 (void)snprintf(def, sizeof(def), "in=%s,out=%s", in, out);
+        if (!streq(refusal, "EPERM"))
+                (void)snprintf(def + strlen(def), sizeof(def) - strlen(def), ",errno=%s", refusal);
 
         return table_add(table,
                 (TableCell[]){
@@ -380,6 +383,7 @@ static void print_facts(struct json_object *unit) {
         if (problem)
                 print_fact("problem", problem);
         print_fact("mode", json_get_string(unit, "mode", "?"));
+        print_fact("errno", json_get_string(unit, "errno", "?"));
         print_fact("profile", json_get_string(unit, "profile", "none"));
         print_fact("cgroup", json_get_string(unit, "cgroup", "none"));
         (void)printf("  %-11s %" PRIu64 "\n", "generation", json_get_u64(unit, "generation"));

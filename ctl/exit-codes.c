@@ -23,6 +23,8 @@ static const ErrorEntry errors[] = {
         { CGPOLICY_ERROR_NO_SUCH_UNIT, CTL_NO_SUCH, "'cgpolicyctl status' lists the subjects" },
         { CGPOLICY_ERROR_NO_SUCH_RULE, CTL_NO_SUCH, "'cgpolicyctl show SUBJECT' lists the rules" },
         { CGPOLICY_ERROR_NO_SUCH_PROFILE, CTL_NO_SUCH, "'cgpolicyctl profile' lists them" },
+        { CGPOLICY_ERROR_NO_SUCH_LIST, CTL_NO_SUCH,
+                "'cgpolicyctl lists' shows those that there are" },
         { CGPOLICY_ERROR_INVALID_NAME, CTL_USAGE, "use letters, digits and :_.-@ in a name" },
         { CGPOLICY_ERROR_INVALID_RULE, CTL_INVALID, "'cgpolicyctl help allow' shows the grammar" },
         { CGPOLICY_ERROR_INVALID_POLICY, CTL_INVALID, "'cgpolicyctl check FILE' finds all errors" },

@@ -12,7 +12,7 @@ typedef enum CtlExit {
         CTL_FAILURE = 1,
         CTL_USAGE = 2,
         CTL_NEGATIVE = 3,    /* the answer is no: denied */
-        CTL_NO_SUCH = 4,     /* unit, rule or profile */
+        CTL_NO_SUCH = 4,     /* unit, rule, profile or list */
         CTL_INVALID = 5,     /* policy or rule */
         CTL_UNREACHABLE = 6, /* no daemon, or it does not answer */
         CTL_NOT_AUTHORISED = 7,

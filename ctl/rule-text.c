@@ -79,8 +79,8 @@ static int rule_finish(int r, const char *verdict, const PolicyDiags *diags, con
                 return CTL_NOT_SUPPORTED;
         if (r < 0) {
                 (void)fprintf(stderr,
-                        "Rules look like: %s[in|out] [tcp|udp|PROTO[/PORT,PORT-PORT]|SERVICE] "
-                        "[to|from ADDR[/LEN],...]; see 'cgpolicyctl help allow'\n",
+                        "Rules look like: %s[in|out|bind] [tcp|udp|PROTO[/PORT,PORT-PORT]|SERVICE] "
+                        "[to|from ADDR[/LEN],@LIST,...] [via IFACE]; see 'cgpolicyctl help allow'\n",
                         verdict);
                 return CTL_INVALID;
         }

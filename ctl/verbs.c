@@ -6,17 +6,21 @@
 
 #include "util/macro.h"
 
-#define RULE_HELP                                                                                \
-        "RULE is [in|out] [WHAT] [to|from PEER,...]; its words need no quotes.\n"                \
-        "  WHAT  any, PROTO, PROTO/PORTS (tcp/80,8000-8099) or a service (https); PROTO is\n"    \
-        "        tcp, udp, udplite, sctp, icmp, icmpv6 or 0-255\n"                               \
-        "  PEER  ADDR[/LEN], ADDR-ADDR, any, localhost, link-local or multicast\n"               \
-        "In an out rule the port is the peer's, in an in rule it is the subject's own. A rule\n" \
-        "without a direction stands for both; 'to' implies out, 'from' implies in. The rule\n"   \
-        "is echoed with everything spelled out. A rule that is there already is success.\n"      \
-        "Examples: in tcp/8080 from 192.0.2.0/24\n"                                              \
-        "          out tcp/443,8000-8099 to 192.0.2.7,2001:db8::7\n"                             \
-        "          out https\n"
+#define RULE_HELP                                                                                  \
+        "RULE is [in|out|bind] [WHAT] [to|from PEER,...] [via IFACE]; its words need no quotes.\n" \
+        "  WHAT  any, PROTO, PROTO/PORTS (tcp/80,8000-8099) or a service (https); PROTO is\n"      \
+        "        tcp, udp, udplite, sctp, icmp, icmpv6 or 0-255\n"                                 \
+        "  PEER  ADDR[/LEN], ADDR-ADDR, @LIST, any, localhost, link-local, multicast,\n"           \
+        "        broadcast, lan (networks of this host's interfaces) or internet\n"                \
+        "In an out rule the port is the peer's, in an in rule it is the subject's own. A rule\n"   \
+        "without a direction stands for both; 'to' implies out, 'from' implies in. A bind rule\n"  \
+        "is about bind() of a local port, and 'to' about the local address. The rule\n"            \
+        "is echoed with everything spelled out. A rule that is there already is success.\n"        \
+        "Examples: in tcp/8080 from 192.0.2.0/24\n"                                                \
+        "          out tcp/443,8000-8099 to 192.0.2.7,2001:db8::7\n"                               \
+        "          out https to @partners\n"                                                       \
+        "          in udp/5353 from lan via eth0\n"                                                \
+        "          bind tcp/8080 to localhost\n"
 
 const Verb verbs[] = {
         { "status", verb_status, 0, VERB_ANY, 0, "[SUBJECT...]",
@@ -34,13 +38,19 @@ const Verb verbs[] = {
                 "  -n, --lines=N   the last N denials, or 'all' (default: 10)\n"
                 "  -f, --follow    go on with new ones as they happen\n"
                 "--json=short prints the daemon's objects, one per line.\n" },
-        { "explain", verb_explain, 4, 4, 0, "SUBJECT in|out PROTO ADDR:PORT",
+        { "explain", verb_explain, 3, VERB_ANY, 0,
+                "SUBJECT in|out PROTO ADDR:PORT [to ADDR] [via IFACE] | SUBJECT bind PROTO/PORT [to ADDR]",
                 "Whether a conversation would pass, and what decides",
                 "  cgpolicyctl explain web out tcp 192.0.2.7:443\n"
                 "  cgpolicyctl explain web in tcp [2001:db8::1]:8080\n"
-                "  cgpolicyctl explain web out icmp 192.0.2.7\n"
+                "  cgpolicyctl explain web out icmp 192.0.2.7 via wg0\n"
+                "  cgpolicyctl explain dhcp in udp 192.0.2.1:68 to 255.255.255.255\n"
+                "  cgpolicyctl explain web bind tcp/8080 to 127.0.0.1\n"
                 "The port is the peer's for out and the subject's own for in; IPv6 is written\n"
-                "[ADDR]:PORT; protocols without ports take the address alone.\n"
+                "[ADDR]:PORT; protocols without ports take the address alone. 'to' names the group or\n"
+                "broadcast address that a peer sends to, or the address that is bound (else 0.0.0.0).\n"
+                "Without 'via' rules with via are judged as for a system call, and each interface is\n"
+                "listed if that matters.\n"
                 "Exit status: 0 it passes, 3 it is denied, 4 no such subject, 1 the kernel does not\n"
                 "agree with the rules. With -q nothing is printed.\n" },
         { "run", verb_run, 1, 1, OPTION_DEFAULT | OPTION_PROFILE | OPTION_MODE | OPTION_RULE,
@@ -70,6 +80,10 @@ const Verb verbs[] = {
                 "A rule is named by its id (web.16, see 'show') or in full (allow in tcp/8080).\n" },
         { "profile", verb_profile, 0, 2, 0, "[SUBJECT NAME|none]",
                 "List profiles, or give one to a subject", "" },
+        { "lists", verb_lists, 0, VERB_ANY, 0, "[NAME...]",
+                "Named lists: what they hold, where from, and who uses them",
+                "NAME may be a glob. A state 'kept' means that the file is broken or gone and what it\n"
+                "last held is in force; why follows the table. Exit status 4 if there is no such list.\n" },
         { "apply", verb_apply, 1, 1, OPTION_DRY_RUN | OPTION_NAME, "FILE",
                 "Take a policy file, all of it or nothing",
                 "      --dry-run    say what would change and change nothing\n"
@@ -78,7 +92,8 @@ const Verb verbs[] = {
                 "FILE may be '-' for standard input.\n" },
         { "check", verb_check, 1, VERB_ANY, 0, "FILE...",
                 "Check policy files; needs neither a daemon nor root",
-                "FILE may be '-' for standard input. Exit status 5 if one is invalid.\n" },
+                "FILE may be '-' for standard input. Exit status 5 if one is invalid. Files of named\n"
+                "lists are read if they are there; a relative one is looked for beside FILE.\n" },
         { "reload", verb_reload, 0, 0, 0, "", "Read all policy files again",
                 "A broken file keeps its last good version and is reported.\n" },
         { "attach", verb_attach, 1, 1, 0, "SUBJECT", "Enforce again after detach", "" },
@@ -119,7 +134,7 @@ void verbs_print_help(void) {
                 "  -h, --help                  this help; after a verb, its help\n"
                 "      --version               the version\n"
                 "\nExit status: 0 done or allowed, 1 failure, 2 usage, 3 denied, 4 no such subject,\n"
-                "rule or profile, 5 invalid policy or rule, 6 daemon not reachable, 7 not\n"
+                "rule, profile or list, 5 invalid policy or rule, 6 daemon not reachable, 7 not\n"
                 "authorised, 8 conflict, 10 not supported. See cgpolicyctl(1).\n",
                 stdout);
 }

@@ -45,6 +45,7 @@ int verb_default(const Options *options, char **args, size_t n_args);
 int verb_mode(const Options *options, char **args, size_t n_args);
 int verb_remove(const Options *options, char **args, size_t n_args);
 int verb_profile(const Options *options, char **args, size_t n_args);
+int verb_lists(const Options *options, char **args, size_t n_args);
 int verb_apply(const Options *options, char **args, size_t n_args);
 int verb_check(const Options *options, char **args, size_t n_args);
 int verb_reload(const Options *options, char **args, size_t n_args);

@@ -152,10 +152,21 @@ static int reply_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
                     "\"reason\":\"rule\",\"passed-over\":null,\"mode\":\"enforce\","
                     "\"generation\":7,\"default-direction\":null,\"kernel\":{\"checked\":true,"
                     "\"agrees\":%s,\"verdict\":\"deny\",\"rule\":\"web.17\",\"why\":null},"
-                    "\"suggest\":\"allow out tcp/443 to %s\"}",
+                    "\"matched\":{\"peer\":\"@ads\",\"network\":\"192.0.2.0/25\"},"
+                    "\"interfaces\":[{\"name\":\"eth0\",\"verdict\":\"allow\"}],"
+                    "\"suggest\":\"out tcp/443 to %s\"}",
                     allow ? "allow" : "deny", unit, agrees ? "true" : "false", address) < 0)
                 return -ENOMEM;
         return sd_bus_reply_method_return(m, "ss", allow ? "allow" : "deny", json);
+}
+
+static int reply_lists(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return sd_bus_reply_method_return(m, "a(ssstttssas)", 3, "ads", "lists/ads.txt",
+                "/d/a.json:3", (uint64_t)2, (uint64_t)1, (uint64_t)1795305662000001, "loaded", "",
+                2, "db", "web", "bots", "/l/bots.txt", "/d/a.json:4", (uint64_t)0, (uint64_t)0,
+                (uint64_t)0, "never-loaded", "/l/bots.txt: cannot be read", 0, "old", "inline",
+                "/d/b.json:2", (uint64_t)1, (uint64_t)0, (uint64_t)1795305662000000, "kept",
+                "/d/b.json:2: not \033 good", 1, "web");
 }
 
 static int reply_stream(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -215,6 +226,7 @@ static const sd_bus_vtable manager_vtable[] = {
         METHOD("ListProfiles", "", "a(ss)", reply_profiles),
         METHOD("Apply", "sa{sv}", "tos", reply_apply),
         METHOD("Explain", "sa{sv}", "ss", reply_explain),
+        METHOD("ListLists", "", "a(ssstttssas)", reply_lists),
         METHOD("Reload", "", "t", reply_change),
         METHOD("Attach", "sa{sv}", "t", reply_change),
         METHOD("Detach", "sa{sv}", "t", reply_change),

@@ -77,6 +77,16 @@ def test_rules():
         answer = json.loads(fake.ctl("never", "web", "to", "10.0.0.0/8", "--json=pretty").stdout)
         check(answer == {"unit": "web", "rules": ["never out any to 10.0.0.0/8"], "id": "web.17", "generation": 8}, answer)
         expect(fake.ctl("allow", "web", "in", "tcpp/80"), 5, "", "did you mean")
+        for words, echo in (("out https to @ads", "out tcp/443+udp/443 to @ads"), ("from lan", "in any from lan"),
+                            ("in udp/5353 from multicast via eth0", "in udp/5353 from multicast via eth0"),
+                            ("out to internet,broadcast", "out any to broadcast,internet"), ("out via wg0", "out any to any via wg0")):
+            got = fake.ctl("deny", "web", *words.split()).stdout
+            check(got == f"web: deny {echo}   rule web.17  generation 8\n", got)
+        expect(fake.ctl("deny", "web", "bind"), 0, "web: deny bind any to any   rule web.17  generation 8\n", "Note: ports")
+        expect(fake.ctl("allow", "web", "bind", "tcp/8080", "to", "localhost"), 0,
+               "web: allow bind tcp/8080 to localhost   rule web.17  generation 8\n", "Note: a bind that no rule")
+        expect(fake.ctl("deny", "web", "bind", "--no-legend"), 0, None, "")
+        expect(fake.ctl("deny", "web", "out", "to", "example.org"), 5, "", "@")
         expect(fake.ctl("allow", "wbe", "in", "tcp/80"), 4, "", "did you mean 'web'?")
         expect(fake.ctl("allow", "-q", "web", "in", "tcp/80"), 0, "", "")
 
@@ -112,6 +122,37 @@ def test_check_without_daemon():
         check(not answer["valid"] and answer["files"][0]["diagnostics"][0]["line"] == 3, answer)
 
 
+def test_check_reads_lists():
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(f"{folder}/policy.d")
+        policy = {"cgpolicy": 1, "match": {"units": ["web"]}, "rules": ["deny out to @ads"]}
+
+        def check_lists(lists, where="p.json", **files):
+            for name, text in files.items():
+                with open(f"{folder}/{name}.txt", "w", encoding="utf-8") as f:
+                    f.write(text)
+            with open(f"{folder}/{where}", "w", encoding="utf-8") as f:
+                json.dump({**policy, "lists": lists}, f)
+            return subprocess.run([COMMAND, "check", f"{folder}/{where}"], text=True, capture_output=True, check=False)
+
+        ads = {"ads": {"file": "ads.txt"}}
+        run = check_lists(ads)
+        expect(run, 0, f"{folder}/p.json: valid, 1 rule\n", "was not checked: 'ads.txt' is relative to the daemon's directory")
+        expect(check_lists(ads, ads="10.0.0.0/8\n# x\n::1\n"), 0, None, "")
+        expect(check_lists(ads, ads="10.0.0.0/8\n# x\n10.0.0.300\n"), 5, "", f"{folder}/ads.txt:3: ")
+        # Above policy.d, as the daemon looks.
+        expect(check_lists(ads, "policy.d/p.json"), 5, "", "ads.txt:3: ")
+        expect(check_lists(ads, "policy.d/p.json", ads="10.0.0.1/8\n"), 5, "", "ads.txt:1: ")
+        expect(check_lists({"ads": {"file": f"{folder}/ads.txt"}}), 5, "", f"{folder}/ads.txt:1: ")
+        expect(check_lists({"ads": {"file": f"{folder}/none.txt"}}), 0, None, "cannot be read: No such file")
+        expect(check_lists({"ads": {"networks": ["10.0.0.0/8", "fd00::-fd00::7"]}}), 0, None, "")
+        expect(check_lists({"ads": {"networks": ["10.0.0.0/33"]}}), 5, "", f"{folder}/p.json:1:")
+        run = subprocess.run([COMMAND, "check", "-", "-j"], input=json.dumps({**policy, "lists": ads}), text=True,
+                             capture_output=True, check=False)
+        diagnostic = json.loads(run.stdout)["files"][0]["diagnostics"][0]
+        check((run.returncode, diagnostic["code"], diagnostic["severity"]) == (0, "list-not-checked", "warning"), run)
+
+
 def test_apply():
     with Fake() as fake, tempfile.NamedTemporaryFile("w", suffix=".json") as good, tempfile.NamedTemporaryFile("w") as bad:
         for f, text in ((good, GOOD), (bad, BAD)):
@@ -133,9 +174,34 @@ def test_explain():
         check("/d/a.json:7" in run.stdout and "To allow it: cgpolicyctl allow web out tcp/443 to 192.0.2.1\n" in run.stdout)
         expect(fake.ctl("explain", "web", "out", "tcp", "192.0.2.2:443", "-q"), 0, "", "")
         expect(fake.ctl("explain", "web", "in", "tcp", "[2001:db8::1]:443", "-q"), 3, "", "")
+        check("matched      the list @ads: 192.0.2.0/25\n" in run.stdout and "via eth0: allow\n" in run.stdout, run.stdout)
+        run = fake.ctl("explain", "web", "in", "udp", "192.0.2.1", "port", "67", "to", "255.255.255.255", "via", "eth0")
+        check(run.stdout.startswith("DENY   web <- 192.0.2.1/udp to local port 67 of 255.255.255.255 via eth0\n"), run.stdout)
+        run = fake.ctl("explain", "web", "bind", "tcp/80", "to", "::")
+        check(run.stdout.startswith("DENY   web bind [::]:80/tcp\n"), run.stdout)
+        expect(fake.ctl("explain", "web", "bind", "tcp/80", "via", "eth0"), 2, "", "bind PROTO/PORT [to ADDR]")
         expect(fake.ctl("explain", "wbe", "out", "icmp", "192.0.2.2", "-q"), 4, "", "did you mean 'web'?")
         expect(fake.ctl("explain", "odd", "out", "tcp", "192.0.2.2:443", "-q"), 1, "", "THE KERNEL DISAGREES")
         check(json.loads(fake.ctl("explain", "web", "out", "tcp", "192.0.2.1:1", "-j").stdout)["verdict"] == "deny")
+
+
+def test_lists():
+    with Fake() as fake:
+        head = "LIST  IPV4  IPV6  SOURCE         STATE         LOADED                   USED BY  DEFINED\n"
+        ads = "ads      2     1  lists/ads.txt  loaded        2026-11-22 00:01:02.000  db,web   /d/a.json:3\n"
+        bots = "bots     0     0  /l/bots.txt    never-loaded  -                        -        /d/a.json:4\n"
+        old = "old      1     0  inline         kept          2026-11-22 00:01:02.000  web      /d/b.json:2\n"
+        ends = ("bots: /l/bots.txt: cannot be read; no rule can use it\n"
+                "old: /d/b.json:2: not ? good; its last good content stays in force\n")
+        expect(fake.ctl("lists"), 0, head + ads + bots + old + ends, "")
+        out = fake.ctl("lists", "@ads").stdout
+        check(out.count("\n") == 2 and "loaded" in out and "kept" not in out, out)
+        check([l["name"] for l in json.loads(fake.ctl("lists", "*o*", "--json=short").stdout)] == ["bots", "old"])
+        first = json.loads(fake.ctl("lists", "ads", "--json=short").stdout)[0]
+        check(first == {"name": "ads", "ipv4": 2, "ipv6": 1, "source": "lists/ads.txt", "defined": "/d/a.json:3", "state": "loaded",
+                        "error": None, "loaded": "2026-11-22T00:01:02.000001Z", "used-by": ["db", "web"]}, first)
+        expect(fake.ctl("lists", "asd"), 4, "", "no list 'asd' (did you mean 'ads'?); 'cgpolicyctl lists' shows them")
+        expect(fake.ctl("lists", "-q"), 0, "", "")
 
 
 def test_log():

@@ -21,6 +21,7 @@ static void test_bus_errors(void **state) {
                 { CGPOLICY_ERROR_NO_SUCH_PROFILE, 4 },
                 { CGPOLICY_ERROR_INVALID_NAME, 2 },
                 { CGPOLICY_ERROR_INVALID_RULE, 5 },
+                { CGPOLICY_ERROR_NO_SUCH_LIST, 4 },
                 { CGPOLICY_ERROR_INVALID_POLICY, 5 },
                 { CGPOLICY_ERROR_CONFLICT, 8 },
                 { CGPOLICY_ERROR_NOT_SUPPORTED, 10 },
