@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What policies are compiled with of the host: snapshots, the numbering of interfaces, what differs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

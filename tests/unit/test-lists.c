@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Named lists: whose definition counts, what is read again, and what is kept when that fails. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
