@@ -158,8 +158,9 @@ class Daemon:
     """A daemon on a directory of its own. Ends with the block, with all that it made, and is then asked
     what it left."""
 
-    def __init__(self, directory=None, arguments=(), environment=None):
+    def __init__(self, directory=None, arguments=(), environment=None, net=None):
         self.environment = environment or {}
+        self.inside = ["nsenter", f"--net={net}", "--"] if net else []  # which executes the daemon: one process
         self.parent = new_folder()
         self.dir = directory or os.path.join(self.parent, "d")
         self.arguments = arguments
@@ -181,11 +182,14 @@ class Daemon:
     def spawn(self):
         """Starts it and returns the socket on which it says that it is ready."""
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.bind("\0cgpolicy-test-" + os.urandom(8).hex())
+        path = f"{self.parent}/notify"  # an abstract name would be one of our own network namespace
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        notify.bind(path)
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(
-                [DAEMON, "--private", self.dir, *self.arguments],
-                env={**os.environ, **self.environment, "NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()},
+                [*self.inside, DAEMON, "--private", self.dir, *self.arguments],
+                env={**os.environ, **self.environment, "NOTIFY_SOCKET": path},
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, preexec_fn=die_with_parent,
             )
         return notify
