@@ -160,10 +160,14 @@ CGP_GLOBAL __u64 cgp_any(__u64 x) {
         return x;
 }
 
+#define CGP_ERRNO_MAX 4095
+
 /* Of a refused system call. Without it the errno is EPERM. */
 CGP_INLINE void cgp_refuse_with_errno(void) {
-        int refusal = cgp_image.config.refusal;
+        __u64 refusal = cgp_image.config.refusal;
 
-        if (cgp_instance.has_retval && refusal > 0)
+        /* Recent kernels want it proven that it is an errno (the verifier of 7.2: "should have been in
+         * [-4095, 0]"). */
+        if (cgp_instance.has_retval && refusal > 0 && refusal <= CGP_ERRNO_MAX)
                 (void)bpf_set_retval(-refusal);
 }
