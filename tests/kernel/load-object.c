@@ -7,6 +7,7 @@
  * Mounts and attaches nothing, and runs in an initramfs.
  */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdint.h>
@@ -56,12 +57,30 @@ static int load_hook(const char *variant, const LoaderInput *all, unsigned hook)
         return report_loaded(loader_name(hook), variant, instance->prog_fds[hook]);
 }
 
+/* Is there BTF, and is a socket's cgroup where the iterators look for it (5.15 and later)? */
+static bool can_have_iterators(void) {
+        struct btf *btf = btf__load_vmlinux_btf();
+        const struct btf_type *type;
+        bool found = false;
+        int id;
+
+        if (!btf)
+                return false;
+        id = btf__find_by_name_kind(btf, "sock_cgroup_data", BTF_KIND_STRUCT);
+        type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+        for (unsigned i = 0; type && i < btf_vlen(type); i++)
+                found = found ||
+                        !strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), "cgroup");
+        btf__free(btf);
+        return found;
+}
+
 static int load_iterators(void) {
         struct cgp_iter *skeleton;
         int r;
 
-        if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
-                printf("# no iterators: the kernel has no BTF\n");
+        if (!can_have_iterators()) {
+                printf("# no iterators: the kernel has no BTF, or none that they can use\n");
                 return 0;
         }
         skeleton = cgp_iter__open();
