@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "kernel/carrier.h"
+#include "kernel/iterators.h"
 #include "kernel/kernel.h"
 #include "kernel/loader.h"
 #include "kernel/pool.h"
@@ -24,7 +25,7 @@ typedef struct KernelBpf {
         LoaderFeatures features;
         Pool *pool;
         TablesRegistry tables;
-        struct SocketIterators *iterators; /* NULL: not loaded yet */
+        Iterators *iterators; /* NULL: not loaded yet */
 } KernelBpf;
 
 struct KernelProgs {
@@ -91,9 +92,6 @@ int kernel_interfaces_write(Kernel *k, const KernelInterface *interfaces, size_t
 
 /* sockets */
 int kernel_sockets_each(Kernel *k, int cgroup_fd, KernelSocketCallback callback, void *userdata);
-struct SocketIterators *socket_iterators_free(struct SocketIterators *iterators);
-/* Loads them if they are not. -EOPNOTSUPP. */
-int socket_iterators_load(KernelBpf *kernel);
 
 /* dry runs */
 int kernel_dry_run(Kernel *k, KernelLink *link, KernelDryRun *run);

@@ -263,7 +263,7 @@ Kernel *kernel_close(Kernel *k) {
                 pool_stop(kernel->pool);
         (void)pool_unref(kernel->pool);
         tables_forget_all(&kernel->tables);
-        (void)socket_iterators_free(kernel->iterators);
+        (void)iterators_free(kernel->iterators);
         for (unsigned i = 0; i < _LOADER_MAP_MAX; i++)
                 (void)close_keep_errno(kernel->map_fds[i]);
         (void)close_keep_errno(kernel->links_fd);

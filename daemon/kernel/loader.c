@@ -89,9 +89,13 @@ static void set_print(void) {
         (void)libbpf_set_print(print_message);
 }
 
+void loader_init(void) {
+        (void)pthread_once(&print_once, set_print);
+}
+
 void loader_set_log(void (*callback)(int level, const char *message)) {
         log_callback = callback;
-        (void)pthread_once(&print_once, set_print);
+        loader_init();
 }
 
 void loader_be_quiet(void) {
@@ -112,7 +116,7 @@ static int open_skeleton(uint32_t flows_max, uint32_t denials_max, struct cgp **
         _cleanup_(destroy_skeletonp) struct cgp *skeleton = NULL;
         int n_cpus, r;
 
-        (void)pthread_once(&print_once, set_print);
+        loader_init();
         skeleton = cgp__open();
         if (!skeleton)
                 return errno > 0 ? kernel_errno(-errno) : -ENOMEM;

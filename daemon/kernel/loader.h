@@ -78,6 +78,9 @@ typedef struct LoaderFailure {
 int loader_load(
         const LoaderInput *input, LoaderFailure *reterr, Instance **ret) _warn_unused_result_;
 
+/* Keeps libbpf from writing to stderr. Whatever opens an object calls it first. */
+void loader_init(void);
+
 /* This thread's messages of libbpf are dropped from now on. */
 void loader_be_quiet(void);
 

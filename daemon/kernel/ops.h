@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 #include "cgp-abi.h"
-#include "policy/host.h"
 #include "policy/image.h"
+#include "policy/set.h"
 
 typedef struct Kernel Kernel;
 typedef struct KernelOps KernelOps;

@@ -42,7 +42,7 @@ TABLE = [
         ("json-c",),
     ),
     ("daemon/policy/*", ("util/cleanup.h", "util/macro.h", "util/hash.h", "util/strv.h", "cgp-abi.h"), ()),
-    ("daemon/kernel/*", ("util/*", "cgp-abi.h", "policy/image.h", "*.skel.h"), ("libbpf", "uapi")),
+    ("daemon/kernel/*", ("util/*", "cgp-abi.h", "policy/image.h", "policy/set.h", "*.skel.h"), ("libbpf", "uapi")),
     ("daemon/track/*", ("util/*",), ("sd-event", "uapi")),
     ("daemon/net/*", ("util/*",), ("libnl", "sd-event", "uapi")),
     ("daemon/events/*", ("util/*", "cgp-abi.h", "policy/text.h"), ("json-c",)),

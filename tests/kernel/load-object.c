@@ -6,9 +6,6 @@
  * not tell (before 5.16). Then the iterators, where the kernel has BTF. Exits 0 if all were loaded.
  * Mounts and attaches nothing, and runs in an initramfs.
  */
-#include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,8 +13,8 @@
 #include <string.h>
 
 #include "cgp-abi.h"
+#include "kernel/iterators.h"
 #include "kernel/loader.h"
-#include "sock-iter.skel.h"
 
 /* Before 6.7 the kernel has no larger values. */
 #define LARGE_IMAGE_SIZE 131072U
@@ -57,45 +54,31 @@ static int load_hook(const char *variant, const LoaderInput *all, unsigned hook)
         return report_loaded(loader_name(hook), variant, instance->prog_fds[hook]);
 }
 
-/* Is there BTF, and is a socket's cgroup where the iterators look for it (5.15 and later)? */
-static bool can_have_iterators(void) {
-        struct btf *btf = btf__load_vmlinux_btf();
-        const struct btf_type *type;
-        bool found = false;
-        int id;
-
-        if (!btf)
-                return false;
-        id = btf__find_by_name_kind(btf, "sock_cgroup_data", BTF_KIND_STRUCT);
-        type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-        for (unsigned i = 0; type && i < btf_vlen(type); i++)
-                found = found ||
-                        !strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), "cgroup");
-        btf__free(btf);
-        return found;
-}
-
+/* What they need not every kernel has, and says so; anything else that it says is a failure. */
 static int load_iterators(void) {
-        struct cgp_iter *skeleton;
+        static char log[8 * 1024 * 1024];
+        _cleanup_(iterators_freep) Iterators *iterators = NULL;
+        const char *lacking;
         int r;
 
-        if (!can_have_iterators()) {
-                printf("# no iterators: the kernel has no BTF, or none that they can use\n");
+        if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+                printf("# no iterators: the kernel has no BTF\n");
                 return 0;
         }
-        skeleton = cgp_iter__open();
-        if (!skeleton)
-                return -ENOMEM;
-        r = cgp_iter__load(skeleton);
-        if (r < 0)
-                printf("cgp_iter/btf failed load: %s\n", strerror(-r));
+        r = iterators_load(/* sk_fd= */ -EBADF, log, sizeof(log), &iterators);
+        lacking = strstr(log, "unknown func");
+        if (r < 0 && lacking) {
+                printf("# no iterators: %.*s\n", (int)strcspn(lacking, "\n"), lacking);
+                return 0;
+        }
+        if (r < 0) {
+                printf("cgp_iter/btf failed load: %s\n%s\n", strerror(-r), log);
+                return r;
+        }
+        r = report_loaded("cgp_iter_tcp", "btf", iterators_prog_fd(iterators, ITERATOR_TCP));
         if (r == 0)
                 r = report_loaded(
-                        "cgp_iter_tcp", "btf", bpf_program__fd(skeleton->progs.cgp_iter_tcp));
-        if (r == 0)
-                r = report_loaded(
-                        "cgp_iter_udp", "btf", bpf_program__fd(skeleton->progs.cgp_iter_udp));
-        cgp_iter__destroy(skeleton);
+                        "cgp_iter_udp", "btf", iterators_prog_fd(iterators, ITERATOR_UDP));
         return r;
 }
 
