@@ -58,12 +58,13 @@ static int delta_add_segment(
 
         if (segment->end > other->first_column)
                 return -E2BIG;
-        for (uint64_t protocol = 0; protocol < SERVICE_PROTOCOLS; protocol++) {
+        for (size_t i = 0; i < columns->n_named; i++) {
+                uint64_t protocol = columns->named[i];
                 const ServiceList *list = &columns->lists[protocol];
                 uint32_t first = MAX(segment->first, list->first_column);
                 uint32_t end = MIN(segment->end, list->first_column + list->n_starts);
 
-                if (!list->bounds || first >= end)
+                if (first >= end)
                         continue;
                 r = delta_add_ports(delta, protocol, list_port(list, first),
                         list_port(list, end) - 1, segment->value);

@@ -12,7 +12,7 @@
 #include "util/macro.h"
 
 /* So many lines are tried out, spread over all. */
-#define SAMPLE_MAX 64U
+#define SAMPLE_MAX 32U
 
 /* What is estimated of nodes counts as so much, in percent. */
 #define SAMPLE_MARGIN 115U
@@ -23,6 +23,9 @@
 #define SHORT_LINE 4U
 
 #define BASES_MAX 8U
+
+#define FULL_MANY      16U
+#define FULL_MANY_RUNS 48U
 
 /* Columns that no line tells apart. */
 typedef struct ColumnClasses {
@@ -270,11 +273,18 @@ static int line_plan_init(LinePlan *plan, const Layout *layout, LineRun *runs) {
         return 0;
 }
 
+/* Where many are in full each is laid out in less time. */
+static uint32_t line_plan_runs(const LinePlan *plan) {
+        return plan->n_full > FULL_MANY ? FULL_MANY_RUNS : TRIES_PLAN_RUNS;
+}
+
 /* Writers of tries, with what they need beside. */
 typedef struct TrieScratch {
         LineRun *runs;
         TrieBreak *breaks;
         size_t n_allocated;
+        uint32_t base; /* whose depth is known */
+        unsigned base_depth;
 } TrieScratch;
 
 static int layout_write_full(const Layout *layout, Tries *tries, uint32_t line,
@@ -295,7 +305,11 @@ static int layout_write_line(const Layout *layout, const LinePlan *plan, uint32_
         if (other != line) {
                 n = delta_find(
                         layout->space, layout->distinct[line], layout->distinct[other], paths);
-                if (n >= 0 && n + delta_depth(tries, entries[other]) <= CGP_WALK_MAX)
+                if (scratch->base != other) {
+                        scratch->base = other;
+                        scratch->base_depth = delta_depth(tries, entries[other]);
+                }
+                if (n >= 0 && n + scratch->base_depth <= CGP_WALK_MAX)
                         return delta_write(tries, paths, n, entries[other], &entries[line]);
         }
         return layout_write_full(layout, tries, line, scratch, &entries[line]);
@@ -304,7 +318,8 @@ static int layout_write_line(const Layout *layout, const LinePlan *plan, uint32_
 static int layout_write_lines(
         const Layout *layout, const LinePlan *plan, LineRun *runs, struct cgp_view *view) {
         _cleanup_free_ uint16_t *entries = NULL, *cells = NULL;
-        TrieScratch scratch = { .runs = runs };
+        TrieScratch scratch = { .runs = runs, .base = UINT32_MAX };
+        const uint32_t plan_runs = layout->tables->tries.plan_runs;
         int r = 0;
 
         entries = calloc(layout->n_distinct, sizeof(*entries));
@@ -312,8 +327,10 @@ static int layout_write_lines(
         if (!entries || !cells)
                 return -ENOMEM;
 
+        layout->tables->tries.plan_runs = line_plan_runs(plan);
         for (uint32_t i = 0; r >= 0 && i < layout->n_distinct; i++)
                 r = layout_write_line(layout, plan, i, &scratch, entries);
+        layout->tables->tries.plan_runs = plan_runs;
         free(scratch.breaks);
         if (r < 0)
                 return tables_tries_fail(layout->tables, r);
@@ -362,6 +379,7 @@ static int layout_estimate_lines(
         size_t half_nodes = 0, half_paths = 0, n_nodes, n_paths;
         int r;
 
+        tries.plan_runs = line_plan_runs(plan);
         r = layout_try_lines(layout, plan, runs, &tries, n_sample, &half_nodes, &half_paths);
         if (r == -E2BIG) {
                 *ret_size = SIZE_MAX;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Trees of fixed height with 16 branches; equal subtrees are one by construction, so comparing two of them
- * is comparing two numbers. Columns behind the last one repeat it: they never add a value.
+ * is comparing two numbers. Columns behind the last one repeat it: they never add a value. Bounds of what is in a
+ * subtree settle most questions without a walk.
  */
 #include "policy/compile-line.h"
 
@@ -29,27 +30,61 @@ int compile_reserve(void *array, size_t *n_allocated, size_t n, size_t size) {
         return 0;
 }
 
-static int lines_add_leaf(Lines *lines, const uint64_t values[LINE_FAN], Line *ret) {
-        uint32_t i;
-        int r = intern_add(&lines->leaves, values, &i);
+static LineBounds line_bounds(const Lines *lines, Line line) {
+        return line & 1 ? lines->node_bounds[line >> 1] : lines->leaf_bounds[line >> 1];
+}
 
+static int lines_add_leaf(Lines *lines, const uint64_t values[LINE_FAN], Line *ret) {
+        LineBounds bounds = { values[0], values[0] };
+        uint32_t i;
+        int r;
+
+        r = intern_add(&lines->leaves, values, &i);
         if (r < 0)
                 return r;
+        *ret = i << 1;
+        if (r == 0)
+                return 0;
+
         if (i >= LINE_NODES_MAX)
                 return -E2BIG;
-        *ret = i << 1;
+        r = compile_reserve(&lines->leaf_bounds, &lines->n_leaf_bounds, i + (size_t)1,
+                sizeof(*lines->leaf_bounds));
+        if (r < 0)
+                return r;
+        for (size_t k = 1; k < LINE_FAN; k++) {
+                bounds.least = MIN(bounds.least, values[k]);
+                bounds.most = MAX(bounds.most, values[k]);
+        }
+        lines->leaf_bounds[i] = bounds;
         return 0;
 }
 
 static int lines_add_node(Lines *lines, const Line branches[LINE_FAN], Line *ret) {
+        LineBounds bounds = line_bounds(lines, branches[0]);
         uint32_t i;
-        int r = intern_add(&lines->nodes, branches, &i);
+        int r;
 
+        r = intern_add(&lines->nodes, branches, &i);
         if (r < 0)
                 return r;
+        *ret = i << 1 | 1;
+        if (r == 0)
+                return 0;
+
         if (i >= LINE_NODES_MAX)
                 return -E2BIG;
-        *ret = i << 1 | 1;
+        r = compile_reserve(&lines->node_bounds, &lines->n_node_bounds, i + (size_t)1,
+                sizeof(*lines->node_bounds));
+        if (r < 0)
+                return r;
+        for (size_t k = 1; k < LINE_FAN; k++) {
+                LineBounds other = line_bounds(lines, branches[k]);
+
+                bounds.least = MIN(bounds.least, other.least);
+                bounds.most = MAX(bounds.most, other.most);
+        }
+        lines->node_bounds[i] = bounds;
         return 0;
 }
 
@@ -75,6 +110,8 @@ static int lines_add_uniform(Lines *lines, uint64_t value, Line ret[LINE_HEIGHT_
 void lines_done(Lines *lines) {
         intern_done(&lines->leaves);
         intern_done(&lines->nodes);
+        free(TAKE_PTR(lines->leaf_bounds));
+        free(TAKE_PTR(lines->node_bounds));
 }
 
 int lines_init(Lines *lines, uint32_t n_columns) {
@@ -173,13 +210,13 @@ static int apply(Lines *lines, LineOp *op, unsigned height, Line a, Line b, Line
         uint32_t key;
         int r;
 
-        if (op->is_least && (a == b || b == lines->none[height])) {
-                *ret = a;
-                return 0;
-        }
-        if (op->is_least && a == lines->none[height]) {
-                *ret = b;
-                return 0;
+        if (op->is_least) {
+                LineBounds x = line_bounds(lines, a), y = line_bounds(lines, b);
+
+                if (a == b || x.most <= y.least || y.most < x.least) {
+                        *ret = a == b || x.most <= y.least ? a : b;
+                        return 0;
+                }
         }
 
         r = intern_add(&op->keys, (Line[]){ a, b }, &key);
@@ -222,23 +259,10 @@ int lines_apply(Lines *lines, LineOp *op, Line a, Line b, Line *ret) {
 
 /* Is the tree one value everywhere? */
 static bool line_is_uniform(const Lines *lines, Line line, uint64_t *ret_value) {
-        const uint64_t *values;
+        LineBounds bounds = line_bounds(lines, line);
 
-        while (line & 1) {
-                const Line *branches = intern_get(&lines->nodes, line >> 1);
-
-                for (size_t i = 1; i < LINE_FAN; i++)
-                        if (branches[i] != branches[0])
-                                return false;
-                line = branches[0];
-        }
-
-        values = intern_get(&lines->leaves, line >> 1);
-        for (size_t i = 1; i < LINE_FAN; i++)
-                if (values[i] != values[0])
-                        return false;
-        *ret_value = values[0];
-        return true;
+        *ret_value = bounds.least;
+        return bounds.least == bounds.most;
 }
 
 typedef struct RunWriter {

@@ -22,9 +22,19 @@
 /* The root of a tree: number of a leaf << 1, or of a node << 1 | 1. */
 typedef uint32_t Line;
 
+/* Of the values in a tree. */
+typedef struct LineBounds {
+        uint64_t least;
+        uint64_t most;
+} LineBounds;
+
 typedef struct Lines {
         Intern leaves; /* LINE_FAN * uint64_t */
         Intern nodes;  /* LINE_FAN * Line, all of one height */
+        LineBounds *leaf_bounds;
+        LineBounds *node_bounds;
+        size_t n_leaf_bounds;
+        size_t n_node_bounds;
         uint32_t n_columns;
         unsigned height;                /* of the roots; leaves have 0 */
         Line none[LINE_HEIGHT_MAX + 1]; /* LINE_NONE everywhere, by height */

@@ -15,14 +15,26 @@ static bool service_has_all_ports(const PolicyService *service) {
         return service->port_min == 0 && service->port_max == UINT16_MAX;
 }
 
+/* Behind the bounds: a bit for each word of them that is not 0. */
+#define BOUNDS_WORDS (N_PORTS / 64)
+#define USED_WORDS   (BOUNDS_WORDS / 64)
+
+static void service_list_bound(ServiceList *list, uint32_t port) {
+        uint64_t *word = &list->bounds[port / 64], bit = UINT64_C(1) << port % 64;
+
+        list->n_starts += !(*word & bit);
+        *word |= bit;
+        list->bounds[BOUNDS_WORDS + port / 64 / 64] |= UINT64_C(1) << port / 64 % 64;
+}
+
 static int service_list_open(ServiceList *list) {
         if (list->bounds)
                 return 0;
 
-        list->bounds = calloc(N_PORTS / 64, sizeof(*list->bounds));
+        list->bounds = calloc(BOUNDS_WORDS + USED_WORDS, sizeof(*list->bounds));
         if (!list->bounds)
                 return -ENOMEM;
-        list->bounds[0] = 1;
+        service_list_bound(list, 0);
         return 0;
 }
 
@@ -33,24 +45,25 @@ static void service_list_cut(ServiceList *list, const PolicyService *service) {
 
         if (!list->bounds)
                 return;
-        list->bounds[service->port_min / 64] |= UINT64_C(1) << service->port_min % 64;
+        service_list_bound(list, service->port_min);
         if (after < N_PORTS)
-                list->bounds[after / 64] |= UINT64_C(1) << after % 64;
+                service_list_bound(list, after);
 }
 
 /* Turns the bits into numbers. */
 static int service_list_close(ServiceList *list) {
         uint32_t n = 0;
 
-        for (size_t i = 0; i < N_PORTS / 64; i++)
-                n += __builtin_popcountll(list->bounds[i]);
-
-        list->starts = calloc(n, sizeof(*list->starts));
+        list->starts = calloc(list->n_starts, sizeof(*list->starts));
         if (!list->starts)
                 return -ENOMEM;
-        for (size_t i = 0; i < N_PORTS / 64; i++)
-                for (uint64_t word = list->bounds[i]; word != 0; word &= word - 1)
-                        list->starts[list->n_starts++] = i * 64 + __builtin_ctzll(word);
+        for (size_t u = 0; u < USED_WORDS; u++)
+                for (uint64_t used = list->bounds[BOUNDS_WORDS + u]; used != 0; used &= used - 1) {
+                        size_t i = u * 64 + __builtin_ctzll(used);
+
+                        for (uint64_t word = list->bounds[i]; word != 0; word &= word - 1)
+                                list->starts[n++] = i * 64 + __builtin_ctzll(word);
+                }
         return 0;
 }
 
@@ -109,10 +122,9 @@ static void columns_cut(ServiceColumns *columns, const PolicyStack *stack, unsig
 
 void service_columns_done(ServiceColumns *columns) {
         for (size_t i = 0; i < SERVICE_LISTS; i++) {
-                free(columns->lists[i].bounds);
-                free(columns->lists[i].starts);
+                free(TAKE_PTR(columns->lists[i].bounds));
+                free(TAKE_PTR(columns->lists[i].starts));
         }
-        *columns = (ServiceColumns){};
 }
 
 int service_columns_init(ServiceColumns *columns, const GridSource *sources, size_t n_sources,
@@ -134,6 +146,8 @@ int service_columns_init(ServiceColumns *columns, const GridSource *sources, siz
                 r = service_list_close(&c.lists[l]);
                 if (r < 0)
                         return r;
+                if (l != SERVICE_OTHER)
+                        c.named[c.n_named++] = l;
                 c.lists[l].first_column = c.n_columns;
                 c.n_columns += c.lists[l].n_starts;
         }
@@ -211,28 +225,46 @@ static size_t runs_seek(const LineRun *runs, size_t n_runs, size_t at, uint32_t 
         return at;
 }
 
+/* Protocols first .. end - 1, which no rule names. */
+static int break_push_others(BreakWriter *w, const ServiceList *other, uint64_t first, uint64_t end,
+        const LineRun *runs, size_t n_runs, size_t at) {
+        int r = 0;
+
+        /* One value for all of them is one break. */
+        if (at + 1 == n_runs)
+                end = MIN(end, first + 1);
+        for (uint64_t protocol = first; r >= 0 && protocol < end; protocol++)
+                r = break_push_list(w, other, protocol, runs, n_runs, at);
+        return r;
+}
+
 int service_columns_breaks(const ServiceColumns *columns, const LineRun *runs, size_t n_runs,
         TrieBreak **breaks, size_t *n_allocated, size_t *ret_n_breaks) {
         const ServiceList *other = &columns->lists[SERVICE_OTHER];
         BreakWriter w = { .breaks = breaks, .n_allocated = n_allocated };
         size_t at = 0, at_other = n_runs - 1;
+        uint64_t next = 0;
         int r;
 
         while (at_other > 0 && runs[at_other].column > other->first_column)
                 at_other--;
 
-        for (uint64_t protocol = 0; protocol < SERVICE_PROTOCOLS; protocol++) {
+        for (size_t i = 0; i < columns->n_named; i++) {
+                uint64_t protocol = columns->named[i];
                 const ServiceList *list = &columns->lists[protocol];
 
-                if (list->bounds) {
-                        at = runs_seek(runs, n_runs, at, list->first_column);
-                        r = break_push_list(&w, list, protocol, runs, n_runs, at);
-                } else {
-                        r = break_push_list(&w, other, protocol, runs, n_runs, at_other);
-                }
+                r = break_push_others(&w, other, next, protocol, runs, n_runs, at_other);
                 if (r < 0)
                         return r;
+                at = runs_seek(runs, n_runs, at, list->first_column);
+                r = break_push_list(&w, list, protocol, runs, n_runs, at);
+                if (r < 0)
+                        return r;
+                next = protocol + 1;
         }
+        r = break_push_others(&w, other, next, SERVICE_PROTOCOLS, runs, n_runs, at_other);
+        if (r < 0)
+                return r;
         *ret_n_breaks = w.n_breaks;
         return 0;
 }

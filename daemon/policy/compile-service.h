@@ -25,7 +25,9 @@ typedef struct ServiceList {
 
 typedef struct ServiceColumns {
         ServiceList lists[SERVICE_LISTS];
-        uint32_t n_columns; /* those of named protocols first, in order */
+        uint32_t n_columns;                /* those of named protocols first, in order */
+        uint16_t named[SERVICE_PROTOCOLS]; /* protocols with a list of their own, ascending */
+        size_t n_named;
 } ServiceColumns;
 
 /* Columns first..last match a service. penalty orders services by precedence, smaller is more specific: the

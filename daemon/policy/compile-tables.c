@@ -174,7 +174,7 @@ static int tables_add_ipv6(
 /* The paths of a large policy are for its services, where nodes would be several for one. */
 int tables_add_addresses(
         Tables *tables, const Grid *grid, const uint32_t *classes, struct cgp_view *view) {
-        uint32_t path_cost = tables->tries.path_cost;
+        const uint32_t path_cost = tables->tries.path_cost;
         int r;
 
         if (grid->n_rows > TABLES_ROWS_LARGE)

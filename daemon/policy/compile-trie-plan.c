@@ -452,8 +452,6 @@ static int planner_plan_slice(Planner *planner, const TrieSlice *slice, Piece *r
 }
 
 int planner_plan(Planner *planner, const TrieSlice *slice, Piece *ret_piece) {
-        assert(slice->last - slice->first < PLAN_RUNS_MAX);
-
         planner->n_regions = 0;
         return planner_plan_slice(planner, slice, ret_piece);
 }

@@ -14,8 +14,7 @@
 
 #include "policy/compile-trie.h"
 
-#define PLAN_RUNS_MAX       512U /* of what is planned at once */
-#define PLAN_PIECES_MAX     16U  /* of a list */
+#define PLAN_PIECES_MAX     16U /* of a list */
 #define PLAN_CANDIDATES_MAX 4U
 
 /* Keys that begin with the first `len` bits of `start`, and the runs (breaks) that its first and
@@ -106,7 +105,7 @@ unsigned planner_core(
 /* Where paths are dear: is a piece that stands alone, when the first len bits are known, a node? */
 bool planner_single_is_node(const Planner *planner, Piece child, unsigned len);
 
-/* Plans a slice of at most PLAN_RUNS_MAX runs; forgets what was planned before. */
+/* Plans a slice; forgets what was planned before. */
 int planner_plan(Planner *planner, const TrieSlice *slice, Piece *ret_piece) _warn_unused_result_;
 
 /* How many steps a walk may take from a region whose prefix has this length. */

@@ -231,7 +231,7 @@ static int writer_write_slice(Writer *writer, const TrieSlice *slice, uint16_t *
         Piece piece;
         int r;
 
-        if (slice->last - slice->first < PLAN_RUNS_MAX) {
+        if (slice->last - slice->first < writer->tries->plan_runs) {
                 r = planner_plan(&writer->planner, slice, &piece);
                 if (r < 0)
                         return r;

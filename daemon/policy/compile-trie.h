@@ -24,13 +24,18 @@ typedef struct Tries {
         /* What a path counts where nodes would do: its bytes, or more where paths are wanted for something
          * else. */
         uint32_t path_cost;
+        /* How many runs of equal keys are laid out at once; the time grows faster than they do. */
+        uint32_t plan_runs;
 } Tries;
+
+#define TRIES_PLAN_RUNS 512U
 
 #define TRIES_INIT                                             \
         ((Tries){                                              \
                 .nodes = INTERN_INIT(256 * sizeof(uint16_t)),  \
                 .paths = INTERN_INIT(sizeof(struct cgp_path)), \
                 .path_cost = sizeof(struct cgp_path),          \
+                .plan_runs = TRIES_PLAN_RUNS,                  \
         })
 
 void tries_done(Tries *tries);

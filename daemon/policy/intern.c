@@ -7,7 +7,7 @@
 
 #include "util/macro.h"
 
-#define SLOTS_MIN 64U
+#define SLOTS_MIN 32U
 
 void intern_done(Intern *intern) {
         free(intern->blobs);
@@ -16,7 +16,7 @@ void intern_done(Intern *intern) {
 }
 
 /* Only slots depend on it, nothing that is stored: made for speed, a multiplication for each word. */
-static uint64_t blob_hash(const uint8_t *blob, size_t size) {
+static uint32_t blob_hash(const uint8_t *blob, size_t size) {
         uint64_t hash = size * 0x9e3779b97f4a7c15ULL, word;
         unsigned __int128 product;
 
@@ -30,26 +30,29 @@ static uint64_t blob_hash(const uint8_t *blob, size_t size) {
                 hash = (uint64_t)product ^ (uint64_t)(product >> 64) ^ 0xe7037ed1a0b428dbULL;
         }
         product = (unsigned __int128)hash * 0x8ebc6af09c88c6e3ULL;
-        return (uint64_t)product ^ (uint64_t)(product >> 64);
+        return (uint32_t)product ^ (uint32_t)(product >> 64);
 }
 
-/* The slot of an equal blob, or the free one where it belongs. */
-static uint32_t *intern_find_slot(const Intern *intern, const void *blob) {
-        size_t i = blob_hash(blob, intern->blob_size) & (intern->n_slots - 1);
+/* The slot of an equal blob, or the free one where it belongs. Blobs are far away: few of other hashes are
+ * looked at. */
+static uint64_t *intern_find_slot(const Intern *intern, const void *blob, uint32_t hash) {
+        size_t i = hash & (intern->n_slots - 1);
 
         for (;; i = (i + 1) & (intern->n_slots - 1)) {
-                uint32_t *slot = &intern->slots[i];
+                uint64_t *slot = &intern->slots[i];
 
                 if (*slot == 0 ||
-                        memcmp(intern_get(intern, *slot - 1), blob, intern->blob_size) == 0)
+                        (*slot >> 32 == hash &&
+                                memcmp(intern_get(intern, (uint32_t)*slot - 1), blob,
+                                        intern->blob_size) == 0))
                         return slot;
         }
 }
 
 static int intern_grow_slots(Intern *intern) {
-        _cleanup_free_ uint32_t *old = NULL;
-        size_t n = intern->n_slots > 0 ? intern->n_slots * 2 : SLOTS_MIN;
-        uint32_t *slots = calloc(n, sizeof(*slots));
+        _cleanup_free_ uint64_t *old = NULL;
+        size_t n_old = intern->n_slots, n = n_old > 0 ? n_old * 4 : SLOTS_MIN;
+        uint64_t *slots = calloc(n, sizeof(*slots));
 
         if (!slots)
                 return -ENOMEM;
@@ -57,8 +60,15 @@ static int intern_grow_slots(Intern *intern) {
         old = intern->slots;
         intern->slots = slots;
         intern->n_slots = n;
-        for (uint32_t i = 0; i < intern->n_blobs; i++)
-                *intern_find_slot(intern, intern_get(intern, i)) = i + 1;
+        for (size_t i = 0; i < n_old; i++) {
+                size_t at = old[i] >> 32 & (n - 1);
+
+                if (old[i] == 0)
+                        continue;
+                while (slots[at] != 0)
+                        at = (at + 1) & (n - 1);
+                slots[at] = old[i];
+        }
         return 0;
 }
 
@@ -75,7 +85,8 @@ static int intern_grow_blobs(Intern *intern) {
 }
 
 int intern_add(Intern *intern, const void *blob, uint32_t *ret_index) {
-        uint32_t *slot;
+        uint32_t hash = blob_hash(blob, intern->blob_size);
+        uint64_t *slot;
         int r;
 
         if (intern->n_blobs * 2 >= intern->n_slots) {
@@ -84,9 +95,9 @@ int intern_add(Intern *intern, const void *blob, uint32_t *ret_index) {
                         return r;
         }
 
-        slot = intern_find_slot(intern, blob);
+        slot = intern_find_slot(intern, blob, hash);
         if (*slot != 0) {
-                *ret_index = *slot - 1;
+                *ret_index = (uint32_t)*slot - 1;
                 return 0;
         }
 
@@ -98,6 +109,6 @@ int intern_add(Intern *intern, const void *blob, uint32_t *ret_index) {
 
         memcpy(intern->blobs + intern->n_blobs * intern->blob_size, blob, intern->blob_size);
         *ret_index = intern->n_blobs++;
-        *slot = *ret_index + 1;
+        *slot = (uint64_t)hash << 32 | (*ret_index + 1U);
         return 1;
 }

@@ -15,7 +15,7 @@ typedef struct Intern {
         size_t blob_size;
         size_t n_blobs;
         size_t n_allocated;
-        uint32_t *slots; /* open addressing, index + 1, 0: free */
+        uint64_t *slots; /* open addressing: hash << 32 | index + 1; 0: free */
         size_t n_slots;  /* power of two, or 0 */
 } Intern;
 
