@@ -165,6 +165,32 @@ def op_pending(name):
     return {"data": got}
 
 
+def op_block(name):
+    """From now on calls on this socket wait in the kernel for as long as it takes."""
+    sockets[name].settimeout(None)
+
+
+def op_mailbox(name, path):
+    """Where other processes can pass sockets to."""
+    sockets[name] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sockets[name].settimeout(WAIT)
+    sockets[name].bind(path)
+
+
+def op_pass(name, path):
+    """Passes a socket to another process, and has it no longer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.connect(path)
+        socket.send_fds(s, [b"x"], [sockets[name].fileno()])
+    op_close(name)
+
+
+def op_take(mailbox, name):
+    fd = socket.recv_fds(sockets[mailbox], 1, 1)[1][0]
+    sockets[name] = socket.socket(fileno=fd)
+    sockets[name].settimeout(WAIT)
+
+
 def op_wait_input(name):
     """Until there is something to read, or to accept, or another request came."""
     ready = select.select([sockets[name], sys.stdin.fileno()], [], [])[0]
