@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,36 +25,17 @@
 #include "../kernel/sandbox.h"
 #include "../kernel/subject.h"
 #include "kernel/kernel-private.h"
-#include "policy/compile.h"
-#include "policy/parse.h"
+#include "random-policy.h"
 #include "reference.h"
 #include "util/macro.h"
 
 #define PACKET_MAX 400U
-#define RULES_MAX  40U
 #define UNKNOWN_IF 9999U /* no interface has this index */
 
 static Sandbox *sandbox;
+static uint64_t seed;
 static unsigned long n_by_rule[CGP_RULE_FIRST + 1]; /* all written rules are one */
 static unsigned long n_by_action[CGP_ACTION_NEVER + 1];
-static uint64_t seed;
-static uint64_t random_state;
-
-/* xorshift64*: what is wanted is the same sequence everywhere. */
-static uint32_t next_random(uint32_t below) {
-        random_state ^= random_state >> 12;
-        random_state ^= random_state << 25;
-        random_state ^= random_state >> 27;
-        return (uint32_t)((random_state * 0x2545f4914f6cdd1dULL) >> 33) % below;
-}
-
-static bool one_in(uint32_t n) {
-        return next_random(n) == 0;
-}
-
-#define PICK(array) ((array)[next_random(ELEMENTSOF(array))])
-
-/* -- Policies ------------------------------------------------------------------------------------ */
 
 static const char *const peer_texts[] = {
         "any",
@@ -120,109 +100,18 @@ static const char *const what_texts[] = {
 };
 static const char *const via_texts[] = { "eth0", "wlan0", "uplink", "absent" };
 
-static void random_rule(char *text, size_t size) {
-        static const char *const verdicts[] = { "allow", "allow", "allow", "deny", "deny",
-                "never" };
-        bool is_bind = one_in(12), has_peer = !one_in(4);
-        const char *what = PICK(what_texts);
-        const char *dir = one_in(3) ? "" : one_in(2) ? "in " : "out ";
-        size_t n;
+static const char *const bind_texts[] = { "tcp/443" };
 
-        if (is_bind) {
-                (void)snprintf(text, size, "%s bind tcp/443", PICK(verdicts));
-                return;
-        }
-        n = (size_t)snprintf(text, size, "%s %s%s", PICK(verdicts), dir, what);
-        if (has_peer) {
-                bool is_in = dir[0] ? dir[0] == 'i' : one_in(2);
-
-                n += (size_t)snprintf(
-                        text + n, size - n, " %s %s", is_in ? "from" : "to", PICK(peer_texts));
-                for (uint32_t more = one_in(3) ? next_random(4) : 0; more > 0; more--)
-                        n += (size_t)snprintf(text + n, size - n, ",%s", PICK(peer_texts));
-        }
-        if (one_in(5))
-                n += (size_t)snprintf(text + n, size - n, " via %s", PICK(via_texts));
-        if (!has_peer && !dir[0] && !what[0] && !strstr(text, "via"))
-                (void)snprintf(text + n, size - n, " any");
-}
-
-typedef struct Policy {
-        PolicyFile *files[_POLICY_LAYER_MAX];
-        PolicyStack stack;
-        bool is_open; /* its programs count nothing: no packet is denied, or mode off */
-} Policy;
-
-static void policy_done(Policy *p) {
-        policy_stack_done(&p->stack);
-        for (unsigned i = 0; i < _POLICY_LAYER_MAX; i++)
-                policy_file_free(p->files[i]);
-}
-
-static void policy_random(Policy *p) {
-        PolicyStackInput inputs[_POLICY_LAYER_MAX] = {};
-        unsigned n_layers = 1 + next_random(one_in(2) ? _POLICY_LAYER_MAX : 1);
-        char text[512];
-
-        *p = (Policy){};
-        for (unsigned layer = 0; layer < n_layers; layer++) {
-                PolicyFile *file;
-                uint32_t n = one_in(8) ? 0 : next_random(one_in(4) ? RULES_MAX : 8);
-
-                assert_int_equal(policy_file_new("random", &p->files[layer]), 0);
-                file = p->files[layer];
-                file->mode = one_in(10) ? POLICY_MODE_AUDIT + next_random(2) : POLICY_MODE_ENFORCE;
-                file->default_in = POLICY_DEFAULT_ALLOW + next_random(2);
-                file->default_out = POLICY_DEFAULT_ALLOW + next_random(2);
-                for (; n > 0; n--) {
-                        PolicyRule *rule = NULL;
-
-                        random_rule(text, sizeof(text));
-                        if (policy_parse_rule(text, "random", 1, 1, NULL, NULL, &rule) < 0)
-                                fail_msg("not a rule: %s", text);
-                        assert_int_equal(policy_file_add_rule(file, &rule), 0);
-                }
-                inputs[layer] = (PolicyStackInput){ .file = file, .layer = layer };
-        }
-        assert_int_equal(policy_stack_init(&p->stack, inputs, n_layers), 0);
-        for (size_t i = 0; i < p->stack.n_entries; i++) {
-                p->stack.entries[i].number = (uint16_t)(CGP_RULE_FIRST + i);
-                p->stack.entries[i].counter = 64 + (uint32_t)i;
-        }
-}
-
-static KernelProgs *policy_load(Kernel *kernel, Policy *p) {
-        PolicyCompileInput input = {
-                .stack = &p->stack,
-                .host = test_host(),
-                .subject = 1,
-                .generation = 1,
-                .counter_default_out = 1,
-                .counter_default_in = 2,
-                .counter_unparsable_out = 3,
-                .counter_unparsable_in = 4,
-                .counter_control = 5,
-                .counter_broken = 6,
-                .counter_default_bind = 7,
-        };
-        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
-        PolicyCompileFailure failure = {};
-        KernelFailure kernel_failure = {};
-        KernelProgs *progs = NULL;
-        int r;
-
-        r = policy_compile(&input, &failure, &image);
-        if (r < 0)
-                fail_msg("compile: %s: %s", strerror(-r), failure.limit ? failure.limit : "");
-        p->is_open =
-                image->config.mode == CGP_MODE_OFF || (image->config.features & CGP_FEATURE_OPEN);
-        r = kernel->ops->progs_load(kernel, image, &kernel_failure, &progs);
-        if (r < 0)
-                fail_msg("load: %s: %s\n%s", kernel_failure.step, strerror(-r), kernel_failure.log);
-        return progs;
-}
-
-/* -- Packets ------------------------------------------------------------------------------------- */
+static const RandomWords words = {
+        .peers = peer_texts,
+        .n_peers = ELEMENTSOF(peer_texts),
+        .whats = what_texts,
+        .n_whats = ELEMENTSOF(what_texts),
+        .vias = via_texts,
+        .n_vias = ELEMENTSOF(via_texts),
+        .binds = bind_texts,
+        .n_binds = ELEMENTSOF(bind_texts),
+};
 
 static const char *const address_texts[] = {
         "10.1.2.3",
@@ -298,12 +187,12 @@ static void random_address(int family, uint8_t *to) {
         size_t size = family == AF_INET ? 4 : 16;
 
         do {
-        } while (inet_pton(family, PICK(address_texts), to) != 1);
-        if (one_in(6))
-                to[size - 1] ^= (uint8_t)(1U << next_random(8));
-        if (one_in(20))
-                for (size_t i = next_random((uint32_t)size); i < size; i++)
-                        to[i] = (uint8_t)next_random(256);
+        } while (inet_pton(family, RANDOM_PICK(address_texts), to) != 1);
+        if (random_one_in(6))
+                to[size - 1] ^= (uint8_t)(1U << random_below(8));
+        if (random_one_in(20))
+                for (size_t i = random_below((uint32_t)size); i < size; i++)
+                        to[i] = (uint8_t)random_below(256);
 }
 
 static void put_transport(Bytes *b, unsigned protocol) {
@@ -312,23 +201,23 @@ static void put_transport(Bytes *b, unsigned protocol) {
         uint8_t rest[16] = {};
 
         if (protocol == 1 || protocol == 58) {
-                uint8_t type = PICK(icmp_types);
+                uint8_t type = RANDOM_PICK(icmp_types);
 
                 put(b, &type, 1);
                 put(b, rest, 7);
                 return;
         }
-        put16(b, PICK(ports));
-        put16(b, PICK(ports));
-        rest[9] = one_in(2) ? 0x02 : 0x10; /* SYN or ACK, where TCP has them */
-        put(b, rest, 4 + next_random(13));
+        put16(b, RANDOM_PICK(ports));
+        put16(b, RANDOM_PICK(ports));
+        rest[9] = random_one_in(2) ? 0x02 : 0x10; /* SYN or ACK, where TCP has them */
+        put(b, rest, 4 + random_below(13));
 }
 
 static unsigned random_protocol(void) {
         static const uint8_t protocols[] = { 6, 6, 6, 17, 17, 17, 1, 58, 132, 136, 47, 2, 0, 255,
                 50, 59, 43, 44, 51, 60 };
 
-        return PICK(protocols);
+        return RANDOM_PICK(protocols);
 }
 
 static void put_v4(Bytes *b) {
@@ -342,27 +231,28 @@ static void put_v4(Bytes *b) {
                 { 68, 1, 0, 0 },      /* a length that cannot be */
                 { 200, 200, 0, 0 },   /* one that is beyond the end */
         };
-        unsigned n_options = one_in(4) ? 1 + next_random(4) : 0, protocol = random_protocol();
+        unsigned n_options = random_one_in(4) ? 1 + random_below(4) : 0,
+                 protocol = random_protocol();
         uint8_t header[20] = {
                 [0] = (uint8_t)(0x45 + n_options), [8] = 64, [9] = (uint8_t)protocol
         };
 
-        if (one_in(40))
-                header[0] = (uint8_t)next_random(256);
+        if (random_one_in(40))
+                header[0] = (uint8_t)random_below(256);
         if ((header[0] >> 4) == 6)
                 header[0] = 0x45;
-        if (one_in(8))
-                header[6] = (uint8_t)next_random(256); /* fragments, of all kinds */
+        if (random_one_in(8))
+                header[6] = (uint8_t)random_below(256); /* fragments, of all kinds */
         random_address(AF_INET, header + 12);
         random_address(AF_INET, header + 16);
         put(b, header, sizeof(header));
         for (unsigned i = 0; i < n_options; i++)
-                put(b, PICK(options), 4);
+                put(b, RANDOM_PICK(options), 4);
         put_transport(b, protocol);
         b->data[2] = (uint8_t)(b->size >> 8);
         b->data[3] = (uint8_t)b->size;
-        if (one_in(20))
-                b->data[3] = (uint8_t)next_random(256);
+        if (random_one_in(20))
+                b->data[3] = (uint8_t)random_below(256);
 }
 
 static void put_extension(Bytes *b, unsigned type, unsigned next) {
@@ -370,13 +260,13 @@ static void put_extension(Bytes *b, unsigned type, unsigned next) {
         size_t size = 8;
 
         if (type == 44) {
-                header[3] = (uint8_t)(one_in(3) ? next_random(256) : next_random(8));
+                header[3] = (uint8_t)(random_one_in(3) ? random_below(256) : random_below(8));
         } else if (type == 43) {
-                header[3] = one_in(2) ? 0 : (uint8_t)next_random(4);
+                header[3] = random_one_in(2) ? 0 : (uint8_t)random_below(4);
         } else if (type == 51) {
-                header[1] = (uint8_t)(1 + next_random(3));
+                header[1] = (uint8_t)(1 + random_below(3));
                 size = (header[1] + 2U) * 4;
-        } else if (one_in(3)) {
+        } else if (random_one_in(3)) {
                 header[1] = 1;
                 size = 16;
         }
@@ -385,11 +275,12 @@ static void put_extension(Bytes *b, unsigned type, unsigned next) {
 
 static void put_v6(Bytes *b) {
         static const uint8_t types[] = { 0, 43, 44, 51, 60 };
-        unsigned n = one_in(3) ? next_random(one_in(6) ? 10 : 4) : 0, protocol = random_protocol();
+        unsigned n = random_one_in(3) ? random_below(random_one_in(6) ? 10 : 4) : 0,
+                 protocol = random_protocol();
         uint8_t header[40] = { [0] = 0x60, [7] = 64 }, chain[11];
 
         for (unsigned i = 0; i < n; i++)
-                chain[i] = PICK(types);
+                chain[i] = RANDOM_PICK(types);
         chain[n] = (uint8_t)protocol;
         header[6] = chain[0];
         random_address(AF_INET6, header + 8);
@@ -400,25 +291,23 @@ static void put_v6(Bytes *b) {
         put_transport(b, protocol);
         b->data[4] = (uint8_t)((b->size - 40) >> 8);
         b->data[5] = (uint8_t)(b->size - 40);
-        if (one_in(20))
-                b->data[5] = (uint8_t)next_random(256);
+        if (random_one_in(20))
+                b->data[5] = (uint8_t)random_below(256);
 }
 
 static void packet_random(Bytes *b) {
         size_t least;
 
         b->size = 0;
-        if (one_in(2))
+        if (random_one_in(2))
                 put_v4(b);
         else
                 put_v6(b);
         /* Truncated, but not below what the kernel runs a program with. */
         least = b->data[0] >> 4 == 6 ? 40 : 20;
-        if (one_in(12))
-                b->size = least + next_random((uint32_t)(b->size - least + 1));
+        if (random_one_in(12))
+                b->size = least + random_below((uint32_t)(b->size - least + 1));
 }
-
-/* -- The comparison ------------------------------------------------------------------------------ */
 
 typedef struct Place {
         const char *name; /* interface of the test's namespace; NULL: index UNKNOWN_IF */
@@ -449,18 +338,10 @@ static PolicyPlace place_of(const Place *place, bool host_netns) {
         return p;
 }
 
-static void dump(const Policy *p, const Bytes *b, const ReferencePacket *packet,
+static void dump(const RandomPolicy *p, const Bytes *b, const ReferencePacket *packet,
         const KernelDryRun *run, const ReferenceVerdict *expected) {
         print_message("seed %llu\n", (unsigned long long)seed);
-        for (size_t i = 0; i < p->stack.n_entries; i++)
-                print_message("rule %u, rank %u: %s %s\n", p->stack.entries[i].number,
-                        p->stack.entries[i].rank,
-                        policy_verdict_to_string(p->stack.entries[i].rule->verdict),
-                        p->stack.entries[i].rule->text);
-        print_message("defaults: out %s, in %s; mode %s\n",
-                policy_default_to_string(p->stack.default_out),
-                policy_default_to_string(p->stack.default_in),
-                policy_mode_to_string(p->stack.mode));
+        random_policy_print(p);
         print_message("%s, opener %u, elsewhere %d, interface %zu, broadcast %d:",
                 packet->is_egress ? "egress" : "ingress", packet->opener, packet->place.elsewhere,
                 packet->place.interface, packet->is_link_broadcast);
@@ -493,7 +374,7 @@ static bool run_unmarked(int fd, const uint8_t *bytes, size_t size) {
 /* Without the mark of a dry run, as packets come in life: what passes and what is counted. The kernel's made-up
  * socket is of no protocol, so that every packet opens a conversation, on lo. */
 static void compare_unmarked(
-        Kernel *kernel, const Policy *p, const int fds[2], ReferencePacket packet) {
+        Kernel *kernel, const RandomPolicy *p, const int fds[2], ReferencePacket packet) {
         struct cgp_counter before, after;
         ReferenceVerdict expected;
         uint32_t slot;
@@ -503,8 +384,9 @@ static void compare_unmarked(
         packet.is_link_broadcast = false;
         packet.place = place_of(&places[PLACE_LO], true);
         expected = reference_judge(&p->stack, test_host(), &packet);
-        slot = expected.rule < CGP_RULE_FIRST ? expected.rule
-                                              : 64 + (expected.rule - CGP_RULE_FIRST);
+        slot = expected.rule < CGP_RULE_FIRST
+                ? expected.rule
+                : RANDOM_POLICY_COUNTER + (expected.rule - CGP_RULE_FIRST);
         assert_int_equal(kernel->ops->counter_read(kernel, slot, &before), 0);
         passes = run_unmarked(fds[packet.is_egress], packet.bytes, packet.size);
         assert_int_equal(kernel->ops->counter_read(kernel, slot, &after), 0);
@@ -524,11 +406,11 @@ static void compare_unmarked(
         }
 }
 
-static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
+static void compare_one(Kernel *kernel, const RandomPolicy *p, const int fds[2]) {
         static const unsigned openers[] = { CGP_OPENER_UNKNOWN, CGP_OPENER_UNKNOWN, CGP_OPENER_OUT,
                 CGP_OPENER_IN, CGP_OPENER_IN_MULTICAST, CGP_OPENER_IN_BROADCAST };
-        const Place *place = &PICK(places);
-        bool host_netns = !one_in(5);
+        const Place *place = &RANDOM_PICK(places);
+        bool host_netns = !random_one_in(5);
         ReferenceVerdict expected;
         ReferencePacket packet;
         KernelDryRun run;
@@ -538,11 +420,11 @@ static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
         packet = (ReferencePacket){
                 .bytes = b.data,
                 .size = b.size,
-                .is_egress = one_in(2),
-                .opener = PICK(openers),
+                .is_egress = random_one_in(2),
+                .opener = RANDOM_PICK(openers),
                 .place = place_of(place, host_netns),
         };
-        packet.is_link_broadcast = !packet.is_egress && one_in(10);
+        packet.is_link_broadcast = !packet.is_egress && random_one_in(10);
         run = (KernelDryRun){
                 .packet = b.data,
                 .size = b.size,
@@ -559,17 +441,17 @@ static void compare_one(Kernel *kernel, const Policy *p, const int fds[2]) {
         }
         n_by_rule[MIN(expected.rule, (unsigned)CGP_RULE_FIRST)]++;
         n_by_action[expected.action]++;
-        if (one_in(2))
+        if (random_one_in(2))
                 compare_unmarked(kernel, p, fds, packet);
 }
 
 static void compare_policy(Kernel *kernel, unsigned n_packets) {
         KernelProgs *progs;
         int fds[2];
-        Policy p;
+        RandomPolicy p;
 
-        policy_random(&p);
-        progs = policy_load(kernel, &p);
+        random_policy_init(&p, &words);
+        progs = random_policy_load(kernel, &p, 1);
         fds[0] = bpf_prog_get_fd_by_id(kernel->ops->progs_id(progs, CGP_HOOK_INGRESS));
         fds[1] = bpf_prog_get_fd_by_id(kernel->ops->progs_id(progs, CGP_HOOK_EGRESS));
         assert_true(fds[0] >= 0 && fds[1] >= 0);
@@ -578,7 +460,7 @@ static void compare_policy(Kernel *kernel, unsigned n_packets) {
         (void)close(fds[0]);
         (void)close(fds[1]);
         (void)kernel->ops->progs_free(progs);
-        policy_done(&p);
+        random_policy_done(&p);
 }
 
 /* A tun device: there for as long as the file is open, so until the process ends. */
@@ -659,13 +541,9 @@ static void agrees(void **state) {
 
 static int run(Sandbox *s) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(agrees) };
-        struct timespec now;
 
         sandbox = s;
-        clock_gettime(CLOCK_REALTIME, &now);
-        seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10)
-                              : (uint64_t)now.tv_sec * 1000003U + (uint64_t)now.tv_nsec;
-        random_state = seed * 0x9e3779b97f4a7c15ULL | 1;
+        seed = random_begin();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
