@@ -102,6 +102,12 @@ static uint32_t sum_of(const uint8_t *bytes, size_t size) {
         return sum;
 }
 
+static uint16_t folded(uint32_t sum) {
+        while (sum >> 16)
+                sum = (sum & 0xffff) + (sum >> 16);
+        return (uint16_t)~sum;
+}
+
 void packet_set_checksum(Packet *p, size_t at) {
         bool is_v4 = p->bytes[0] >> 4 == 4;
         size_t header = is_v4 ? (p->bytes[0] & 0xfU) * 4 : 40;
@@ -112,7 +118,10 @@ void packet_set_checksum(Packet *p, size_t at) {
         sum = sum_of(p->bytes + (is_v4 ? 12 : 8), is_v4 ? 8 : 32);
         sum += p->bytes[is_v4 ? 9 : 6] + (uint32_t)(p->size - header);
         sum += sum_of(p->bytes + header, p->size - header);
-        while (sum >> 16)
-                sum = (sum & 0xffff) + (sum >> 16);
-        put16(p->bytes + header + at, (uint16_t)~sum);
+        put16(p->bytes + header + at, folded(sum));
+}
+
+void packet_set_header_checksum(Packet *p) {
+        put16(p->bytes + 10, 0);
+        put16(p->bytes + 10, folded(sum_of(p->bytes, (p->bytes[0] & 0xfU) * 4)));
 }

@@ -26,6 +26,9 @@ void packet_add_icmp(Packet *p, uint8_t type, uint8_t code, uint16_t id);
  * extension headers that are complete. */
 void packet_set_checksum(Packet *p, size_t at);
 
+/* That of the IPv4 header itself, which raw sockets see to and others do not. */
+void packet_set_header_checksum(Packet *p);
+
 /* An IPv6 extension header of n_units * 8 bytes; third and fourth byte as given. */
 void packet_add_extension(
         Packet *p, uint8_t next_header, unsigned n_units, uint8_t third, uint8_t fourth);
