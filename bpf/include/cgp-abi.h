@@ -102,8 +102,9 @@
  *
  * Tries. A walk consumes a 64-bit key from its most significant bit on, starting from an entry:
  *   CGP_ENTRY_LEAF set   the walk ends with this value (15 bits)
- *   CGP_ENTRY_PATH set   a path: where the key's masked bits are the value, goes on with `hit` and the key shifted
- *                        left by `shift` bits; else with `miss` and the key as it is
+ *   CGP_ENTRY_PATH set   a path: where the key is at least `first` and at most `first` + `span`, goes on with `hit` and
+ *                        the key shifted left by `shift` bits; else with `miss` and the key as it is. A range may
+ *                        wrap around.
  *   else                 a node: takes the key's first byte off and goes on with that one of its 256 entries
  * A walk that has not ended after CGP_WALK_MAX steps is broken. Keys:
  *   IPv4     view.root4; the address, left-aligned
@@ -140,8 +141,8 @@
 #define CGP_SMALL_TABLE_SIZE 16384U
 
 struct cgp_path {
-        __u64 mask;
-        __u64 value;
+        __u64 first;
+        __u64 span;
         __u16 hit;
         __u16 miss;
         __u16 shift; /* 0-63 */

@@ -6,41 +6,23 @@
 
 #include "util/macro.h"
 
-#define PROTOCOL_MASK (UINT64_C(0xff) << 56)
-#define N_PORTS       65536U
+#define N_PORTS 65536U
 
 typedef struct Delta {
         DeltaPath *paths;
         int n_paths;
 } Delta;
 
-static int delta_add(
-        Delta *delta, uint64_t protocol, uint32_t port, unsigned bits, uint64_t value) {
+/* Ports first to last of a protocol. */
+static int delta_add_ports(
+        Delta *delta, uint64_t protocol, uint32_t first, uint32_t last, uint64_t value) {
         if (delta->n_paths == DELTA_PATHS_MAX)
                 return -E2BIG;
         delta->paths[delta->n_paths++] = (DeltaPath){
-                .mask = PROTOCOL_MASK | (uint64_t)(N_PORTS - (N_PORTS >> bits)) << 40,
-                .start = protocol << 56 | (uint64_t)port << 40,
+                .first = protocol << 56 | (uint64_t)first << 40,
+                .span = ((uint64_t)(last - first + 1) << 40) - 1,
                 .value = value,
         };
-        return 0;
-}
-
-/* Ports first to last of a protocol, as the fewest prefixes. */
-static int delta_add_ports(
-        Delta *delta, uint64_t protocol, uint32_t first, uint32_t last, uint64_t value) {
-        int r;
-
-        while (first <= last) {
-                unsigned bits = first == 0 ? 0 : 16 - __builtin_ctz(first);
-
-                while (first + (N_PORTS >> bits) - 1 > last)
-                        bits++;
-                r = delta_add(delta, protocol, first, bits, value);
-                if (r < 0)
-                        return r;
-                first += N_PORTS >> bits;
-        }
         return 0;
 }
 
@@ -50,7 +32,7 @@ static uint32_t list_port(const ServiceList *list, uint32_t column) {
                 : N_PORTS;
 }
 
-/* Protocols that no rule names share columns, but no prefix. */
+/* Protocols that no rule names share columns, but no range. */
 static int delta_add_segment(
         Delta *delta, const ServiceColumns *columns, const LineSegment *segment) {
         const ServiceList *other = &columns->lists[SERVICE_OTHER];
@@ -94,8 +76,8 @@ int delta_write(
 
         for (size_t i = n_paths; i-- > 0;) {
                 struct cgp_path path = {
-                        .mask = paths[i].mask,
-                        .value = paths[i].start,
+                        .first = paths[i].first,
+                        .span = paths[i].span,
                         .hit = CGP_ENTRY_LEAF | paths[i].value,
                         .miss = other,
                 };

@@ -11,10 +11,10 @@
 
 #define DELTA_PATHS_MAX 6U
 
-/* Keys that begin so have this value. */
+/* Keys from first to first + span have this value. */
 typedef struct DeltaPath {
-        uint64_t mask;
-        uint64_t start;
+        uint64_t first;
+        uint64_t span;
         uint16_t value;
 } DeltaPath;
 

@@ -44,10 +44,10 @@ static int tries_add_path(Tries *tries, const struct cgp_path *path, uint16_t *r
  * begin with `to_len` bits of `start`. */
 static int tries_add_prefix(Tries *tries, unsigned len, uint64_t start, unsigned to_len,
         uint16_t hit, uint16_t miss, uint16_t *ret_entry) {
-        uint64_t mask = (prefix_mask(to_len) & ~prefix_mask(len)) << byte_floor(len);
+        uint64_t mask = prefix_mask(to_len - byte_floor(len));
         struct cgp_path path = {
-                .mask = mask,
-                .value = start << byte_floor(len) & mask,
+                .first = start << byte_floor(len) & mask,
+                .span = ~mask,
                 .hit = hit,
                 .miss = miss,
                 /* Nothing reads a key after its leaf: equal paths should have equal bytes. */
@@ -69,8 +69,9 @@ static int tries_add_node(Tries *tries, const uint16_t *entries, uint16_t *ret_e
                 return 0;
         }
         if (i == 256)
-                return tries_add_path(
-                        tries, &(struct cgp_path){ .hit = entries[0], .shift = 8 }, ret_entry);
+                return tries_add_path(tries,
+                        &(struct cgp_path){ .span = UINT64_MAX, .hit = entries[0], .shift = 8 },
+                        ret_entry);
 
         r = intern_add(&tries->nodes, entries, &index);
         if (r < 0)

@@ -84,15 +84,14 @@ static void write_tables(PolicyImage *image) {
         write_node(image, NODE_DEEP, NODE_DEEP);
         write_path(image, PATH_2001,
                 (struct cgp_path){
-                        .mask = 0xffffULL << 48,
-                        .value = 0x2001ULL << 48,
+                        .first = 0x2001ULL << 48,
+                        .span = ~(0xffffULL << 48),
                         .hit = LEAF(CELL_LOW << 1 | 1),
                         .miss = LEAF(0),
                 });
         write_path(image, PATH_LOW,
                 (struct cgp_path){
-                        .mask = UINT64_MAX,
-                        .value = 1,
+                        .first = 1,
                         .hit = LEAF(1),
                         .miss = LEAF(0),
                 });
