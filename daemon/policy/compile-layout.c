@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A matrix has a cell for each line and each class of columns that some line tells apart. Lines have a trie
- * each, in full or as changes of another: less where lines are many and say little of their own. How large those
- * would get is measured on some of them.
+ * each, in full or as changes of another: less where lines are many and say little of their own. Which is smaller is
+ * found by writing them.
  */
 #include "policy/compile-layout.h"
 
@@ -11,18 +11,13 @@
 #include "policy/compile-delta.h"
 #include "util/macro.h"
 
-/* So many lines are tried out, spread over all. */
-#define SAMPLE_MAX 32U
-
-/* What is estimated of nodes counts as so much, in percent. */
-#define SAMPLE_MARGIN 115U
-
 #define RUNS_MAX (32U * 1024 * 1024)
 
 /* A line of so many runs gets a trie of its own without a search. */
 #define SHORT_LINE 4U
 
-#define BASES_MAX 8U
+#define BASES_MAX   8U
+#define FEW_CHANGES 3
 
 #define FULL_MANY      16U
 #define FULL_MANY_RUNS 48U
@@ -206,7 +201,6 @@ static int layout_write_matrix(
 /* How the distinct lines become tries: in full, or as changes of one that is in full. */
 typedef struct LinePlan {
         uint32_t *others; /* by line: the other one, or itself */
-        size_t n_paths;   /* of all changes */
         size_t n_full;
 } LinePlan;
 
@@ -226,13 +220,13 @@ static void bases_put_first(Bases *bases, size_t i, uint32_t line) {
         bases->lines[0] = line;
 }
 
-/* The base with the fewest changes; the line itself if there is none. */
-static uint32_t bases_find(Bases *bases, const Layout *layout, uint32_t line, size_t *ret_n_paths) {
+/* The first base with few changes, else that with the fewest; the line itself if there is none. */
+static uint32_t bases_find(Bases *bases, const Layout *layout, uint32_t line) {
         DeltaPath paths[DELTA_PATHS_MAX];
         int best = DELTA_PATHS_MAX + 1;
         size_t at = 0;
 
-        for (size_t i = 0; i < bases->n; i++) {
+        for (size_t i = 0; i < bases->n && best > FEW_CHANGES; i++) {
                 int n = delta_find(layout->space, layout->distinct[line],
                         layout->distinct[bases->lines[i]], paths);
 
@@ -242,13 +236,11 @@ static uint32_t bases_find(Bases *bases, const Layout *layout, uint32_t line, si
                 }
         }
         if (best > (int)DELTA_PATHS_MAX) {
-                *ret_n_paths = 0;
                 if (bases->n < ELEMENTSOF(bases->lines))
                         bases->n++;
                 bases_put_first(bases, bases->n - 1, line);
                 return line;
         }
-        *ret_n_paths = best;
         bases_put_first(bases, at, bases->lines[at]);
         return bases->lines[0];
 }
@@ -261,13 +253,10 @@ static int line_plan_init(LinePlan *plan, const Layout *layout, LineRun *runs) {
                 return -ENOMEM;
 
         for (uint32_t i = 0; i < layout->n_distinct; i++) {
-                size_t n_paths = 0;
-
                 plan->others[i] = i;
                 /* A short line is a short list of paths anyhow, and a poor base. */
                 if (lines_runs(&layout->space->lines, layout->distinct[i], runs) > SHORT_LINE)
-                        plan->others[i] = bases_find(&bases, layout, i, &n_paths);
-                plan->n_paths += n_paths;
+                        plan->others[i] = bases_find(&bases, layout, i);
                 plan->n_full += plan->others[i] == i;
         }
         return 0;
@@ -315,16 +304,15 @@ static int layout_write_line(const Layout *layout, const LinePlan *plan, uint32_
         return layout_write_full(layout, tries, line, scratch, &entries[line]);
 }
 
+/* The entry of each line's trie. */
 static int layout_write_lines(
-        const Layout *layout, const LinePlan *plan, LineRun *runs, struct cgp_view *view) {
-        _cleanup_free_ uint16_t *entries = NULL, *cells = NULL;
+        const Layout *layout, const LinePlan *plan, LineRun *runs, uint16_t *cells) {
+        _cleanup_free_ uint16_t *entries = calloc(layout->n_distinct, sizeof(*entries));
         TrieScratch scratch = { .runs = runs, .base = UINT32_MAX };
         const uint32_t plan_runs = layout->tables->tries.plan_runs;
         int r = 0;
 
-        entries = calloc(layout->n_distinct, sizeof(*entries));
-        cells = calloc(layout->n_lines, sizeof(*cells));
-        if (!entries || !cells)
+        if (!entries)
                 return -ENOMEM;
 
         layout->tables->tries.plan_runs = line_plan_runs(plan);
@@ -333,98 +321,95 @@ static int layout_write_lines(
         layout->tables->tries.plan_runs = plan_runs;
         free(scratch.breaks);
         if (r < 0)
-                return tables_tries_fail(layout->tables, r);
+                return r;
         for (size_t i = 0; i < layout->n_lines; i++)
                 cells[i] = entries[layout->lines[i]];
-        view->layout = CGP_LAYOUT_LINES;
-        return tables_add_part(layout->tables, cells, layout->n_lines, &view->matrix);
+        return 0;
 }
 
 static size_t tries_size(size_t n_nodes, size_t n_paths) {
         return n_nodes * 256 * sizeof(uint16_t) + n_paths * sizeof(struct cgp_path);
 }
 
-/* What n lines need when the first n_half of n_sample needed `half` and all of them `all`. */
-static size_t extrapolate(size_t half, size_t all, size_t n_half, size_t n_sample, size_t n) {
-        return all + (all - half) * (n - n_sample) / MAX(n_sample - n_half, (size_t)1);
+/* At least so many classes of columns there are: the values of one line. */
+static int layout_least_columns(const Layout *layout, LineRun *runs, size_t *ret_n) {
+        _cleanup_(intern_done) Intern values = INTERN_INIT(sizeof(uint64_t));
+        size_t n = lines_runs(&layout->space->lines, layout->distinct[0], runs);
+
+        for (size_t i = 0; i < n; i++) {
+                uint32_t index;
+                int r = intern_add(&values, &runs[i].value, &index);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret_n = values.n_blobs;
+        return 0;
 }
 
-/* Writes some of the full lines, spread over all. */
-static int layout_try_lines(const Layout *layout, const LinePlan *plan, LineRun *runs, Tries *tries,
-        size_t n_sample, size_t *ret_half_nodes, size_t *ret_half_paths) {
-        TrieScratch scratch = { .runs = runs };
-        size_t n_full = 0, s = 0;
-        int r = 0;
-
-        for (uint32_t i = 0; r >= 0 && i < layout->n_distinct && s < n_sample; i++) {
-                uint16_t entry;
-
-                if (plan->others[i] != i || n_full++ < s * plan->n_full / n_sample)
-                        continue;
-                if (s++ == n_sample / 2) {
-                        *ret_half_nodes = tries->nodes.n_blobs;
-                        *ret_half_paths = tries->paths.n_blobs;
-                }
-                r = layout_write_full(layout, tries, i, &scratch, &entry);
-        }
-        free(scratch.breaks);
-        return r;
+static size_t matrix_size(const Layout *layout, size_t n_columns) {
+        return layout->n_lines * n_columns * sizeof(uint16_t);
 }
 
-/* How large lines would be. SIZE_MAX: too many nodes or paths. */
-static int layout_estimate_lines(
-        const Layout *layout, const LinePlan *plan, LineRun *runs, size_t *ret_size) {
-        _cleanup_(tries_done) Tries tries = TRIES_INIT;
-        size_t n_sample = MIN(plan->n_full, (size_t)SAMPLE_MAX), n_half = n_sample / 2;
-        size_t half_nodes = 0, half_paths = 0, n_nodes, n_paths;
-        int r;
+/* Writes lines, and takes them back if a matrix is smaller or they do not fit. */
+static int layout_write_smaller(const Layout *layout, ColumnClasses *classes, LineRun *runs,
+        size_t least_size, struct cgp_view *view) {
+        _cleanup_free_ uint16_t *cells = NULL;
+        _cleanup_(line_plan_done) LinePlan plan = {};
+        Tries *tries = &layout->tables->tries;
+        const size_t n_nodes = tries->nodes.n_blobs, n_paths = tries->paths.n_blobs;
+        size_t size;
+        int r, written;
 
-        tries.plan_runs = line_plan_runs(plan);
-        r = layout_try_lines(layout, plan, runs, &tries, n_sample, &half_nodes, &half_paths);
-        if (r == -E2BIG) {
-                *ret_size = SIZE_MAX;
-                return 0;
-        }
+        cells = calloc(layout->n_lines, sizeof(*cells));
+        if (!cells)
+                return -ENOMEM;
+        r = line_plan_init(&plan, layout, runs);
         if (r < 0)
                 return r;
+        written = layout_write_lines(layout, &plan, runs, cells);
+        if (written < 0 && written != -E2BIG)
+                return written;
+        size = tries_size(tries->nodes.n_blobs - n_nodes, tries->paths.n_blobs - n_paths) +
+                layout->n_lines * sizeof(uint16_t);
 
-        n_nodes = extrapolate(half_nodes, tries.nodes.n_blobs, n_half, n_sample, plan->n_full);
-        n_paths = extrapolate(half_paths, tries.paths.n_blobs, n_half, n_sample, plan->n_full) +
-                plan->n_paths;
-        if (layout->tables->tries.nodes.n_blobs + n_nodes * SAMPLE_MARGIN / 100 > CGP_MAX_NODES ||
-                layout->tables->tries.paths.n_blobs + n_paths > CGP_MAX_PATHS)
-                *ret_size = SIZE_MAX;
-        else
-                *ret_size = tries_size(n_nodes, n_paths) + layout->n_lines * sizeof(uint16_t);
-        return 0;
+        if (written < 0 || size > least_size) {
+                r = classes->n_classes > 0 ? 1 : column_classes_init(classes, layout, runs);
+                if (r < 0)
+                        return r;
+                if (r > 0 && (written < 0 || matrix_size(layout, classes->n_classes) < size) &&
+                        layout->n_lines * classes->n_classes <= CGP_MAX_CELLS) {
+                        intern_truncate(&tries->nodes, n_nodes);
+                        intern_truncate(&tries->paths, n_paths);
+                        return layout_write_matrix(layout, classes, runs, view);
+                }
+        }
+        if (written < 0)
+                return tables_tries_fail(layout->tables, written);
+        view->layout = CGP_LAYOUT_LINES;
+        return tables_add_part(layout->tables, cells, layout->n_lines, &view->matrix);
 }
 
 int layout_write(const Layout *layout, struct cgp_view *view) {
         _cleanup_(column_classes_done) ColumnClasses classes = {};
-        _cleanup_(line_plan_done) LinePlan plan = {};
         _cleanup_free_ LineRun *runs = NULL;
-        size_t matrix_size = SIZE_MAX, lines_size = 0;
+        size_t least_size;
         int r;
 
         runs = calloc(layout->space->lines.n_columns, sizeof(*runs));
         if (!runs)
                 return -ENOMEM;
 
-        r = column_classes_init(&classes, layout, runs);
+        r = layout_least_columns(layout, runs, &least_size);
         if (r < 0)
                 return r;
-        if (r > 0)
-                matrix_size = layout->n_lines * classes.n_classes * sizeof(uint16_t);
-        if (matrix_size <= TABLES_MATRIX_SMALL)
-                return layout_write_matrix(layout, &classes, runs, view);
-
-        r = line_plan_init(&plan, layout, runs);
-        if (r < 0)
-                return r;
-        r = layout_estimate_lines(layout, &plan, runs, &lines_size);
-        if (r < 0)
-                return r;
-        if (matrix_size <= lines_size && matrix_size != SIZE_MAX)
-                return layout_write_matrix(layout, &classes, runs, view);
-        return layout_write_lines(layout, &plan, runs, view);
+        least_size = matrix_size(layout, least_size);
+        if (least_size <= TABLES_MATRIX_SMALL) {
+                r = column_classes_init(&classes, layout, runs);
+                if (r < 0)
+                        return r;
+                if (r > 0 && matrix_size(layout, classes.n_classes) <= TABLES_MATRIX_SMALL)
+                        return layout_write_matrix(layout, &classes, runs, view);
+        }
+        return layout_write_smaller(layout, &classes, runs, least_size, view);
 }

@@ -49,27 +49,41 @@ static uint64_t *intern_find_slot(const Intern *intern, const void *blob, uint32
         }
 }
 
+static void slots_put(uint64_t *slots, size_t n_slots, uint64_t value) {
+        size_t i = value >> 32 & (n_slots - 1);
+
+        while (slots[i] != 0)
+                i = (i + 1) & (n_slots - 1);
+        slots[i] = value;
+}
+
 static int intern_grow_slots(Intern *intern) {
-        _cleanup_free_ uint64_t *old = NULL;
-        size_t n_old = intern->n_slots, n = n_old > 0 ? n_old * 4 : SLOTS_MIN;
+        size_t n = intern->n_slots > 0 ? intern->n_slots * 4 : SLOTS_MIN;
         uint64_t *slots = calloc(n, sizeof(*slots));
 
         if (!slots)
                 return -ENOMEM;
 
-        old = intern->slots;
+        for (size_t i = 0; i < intern->n_slots; i++)
+                if (intern->slots[i] != 0)
+                        slots_put(slots, n, intern->slots[i]);
+        free(intern->slots);
         intern->slots = slots;
         intern->n_slots = n;
-        for (size_t i = 0; i < n_old; i++) {
-                size_t at = old[i] >> 32 & (n - 1);
-
-                if (old[i] == 0)
-                        continue;
-                while (slots[at] != 0)
-                        at = (at + 1) & (n - 1);
-                slots[at] = old[i];
-        }
         return 0;
+}
+
+void intern_truncate(Intern *intern, size_t n) {
+        if (n >= intern->n_blobs)
+                return;
+
+        /* What stays is found anew: slots that are freed may stand in the way to others. */
+        memset(intern->slots, 0, intern->n_slots * sizeof(*intern->slots));
+        intern->n_blobs = n;
+        for (size_t i = 0; i < n; i++)
+                slots_put(intern->slots, intern->n_slots,
+                        (uint64_t)blob_hash(intern_get(intern, i), intern->blob_size) << 32 |
+                                (i + 1));
 }
 
 static int intern_grow_blobs(Intern *intern) {

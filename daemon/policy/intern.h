@@ -27,6 +27,9 @@ void intern_done(Intern *intern);
  * it was there, -ENOMEM. */
 int intern_add(Intern *intern, const void *blob, uint32_t *ret_index) _warn_unused_result_;
 
+/* Forgets all blobs but the first n. */
+void intern_truncate(Intern *intern, size_t n);
+
 static inline const void *intern_get(const Intern *intern, uint32_t index) {
         return intern->blobs + index * intern->blob_size;
 }

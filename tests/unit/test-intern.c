@@ -45,6 +45,29 @@ static void test_whole_blob_counts(void **state) {
         assert_int_equal(index, 699);
 }
 
+static void test_truncate(void **state) {
+        _cleanup_(intern_done) Intern intern = INTERN_INIT(sizeof(uint32_t));
+        uint32_t index;
+
+        for (uint32_t i = 0; i < 1000; i++)
+                assert_int_equal(intern_add(&intern, &i, &index), 1);
+        intern_truncate(&intern, 2000);
+        assert_int_equal(intern.n_blobs, 1000);
+        intern_truncate(&intern, 400);
+        assert_int_equal(intern.n_blobs, 400);
+        for (uint32_t i = 0; i < 400; i++) {
+                assert_int_equal(intern_add(&intern, &i, &index), 0);
+                assert_int_equal(index, i);
+        }
+        for (uint32_t i = 999; i >= 400; i--) {
+                assert_int_equal(intern_add(&intern, &i, &index), 1);
+                assert_int_equal(index, 400 + 999 - i);
+        }
+        intern_truncate(&intern, 0);
+        assert_int_equal(intern_add(&intern, &index, &index), 1);
+        assert_int_equal(index, 0);
+}
+
 static void test_done(void **state) {
         Intern intern = INTERN_INIT(4);
         uint32_t index;
@@ -61,6 +84,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_numbers),
                 cmocka_unit_test(test_whole_blob_counts),
+                cmocka_unit_test(test_truncate),
                 cmocka_unit_test(test_done),
         };
 
