@@ -15,7 +15,7 @@ CYCLES = 200
 
 def programs(d):
     """Paths and program ids of the pinned links."""
-    links = f"{d.dir}/bpf/v1/links"
+    links = f"{d.dir}/bpf/v2/links"
     shown = subprocess.run(["bpftool", "-j", "-f", "link", "show"], check=True, capture_output=True, text=True)
     return {
         (path, link["prog_id"])
@@ -90,7 +90,7 @@ def test_adopted_without_loading():
         d.job("web", "--rule=allow out tcp/80", "--rule=never out to 198.51.100.0/24")
         d.ok("allow", "web", "in", "tcp/8080")
         before, generation = programs(d), d.show("web")["generation"]
-        equal(len(before), 8, before)
+        equal(len(before), 12, before)
         for _ in range(3):
             d.restart()
             equal(programs(d), before, "programs after a restart")
@@ -134,7 +134,7 @@ def test_killed_in_the_middle_of_a_change():
             change.wait()
             rc, answer = d.explain("web", "out", "tcp", f"192.0.2.1:{4000 + i}")
             check(answer["kernel"]["agrees"], answer)
-            equal(len({p for p, _ in programs(d)}), 8, "hooks")
+            equal(len({p for p, _ in programs(d)}), 12, "hooks")
             wholly_new, wholly_old = wholly_new + (rc == 0), wholly_old + (rc == 3)
             equal(d.json("status")["degraded"], [])
         check(wholly_new >= 15, "acknowledged changes were lost", wholly_new, wholly_old)

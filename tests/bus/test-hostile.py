@@ -22,7 +22,12 @@ def resident(d):
 
 
 def descriptors(d):
-    return len(os.listdir(f"/proc/{d.process.pid}/fd"))
+    """Open sockets: programs and maps come and go by themselves, as instances are loaded ahead."""
+    folder, found = f"/proc/{d.process.pid}/fd", 0
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"{folder}/{name}").startswith("socket:")
+    return found
 
 
 def is_served(d):
@@ -241,8 +246,8 @@ def test_many_rules_and_options():
     with shared() as d, Peer(d.dir) as peer:
         d.job("web")
         text = refused(peer, "org.cgpolicy1.Error.LimitExceeded", "CreateJob", "sasa{sv}", "x", [f"allow in tcp/{n + 1}" for n in
-                                                                                              range(4097)], {})
-        check("4096" in text, text)
+                                                                                              range(16001)], {})
+        check("16000" in text, text)
         refused(peer, "org.freedesktop.DBus.Error.InvalidArgs", "SetMode", "ssa{sv}", "web", "off",
                 {f"o{n}": ("s", "x") for n in range(10000)})
         refused(peer, "org.cgpolicy1.Error.NoSuchUnit", "GetUnit", "s", "")
