@@ -284,6 +284,35 @@ static void planner_try_node(const Planner *planner, uint32_t index) {
         region->depth = depth + 1;
 }
 
+RangeCosts planner_range_costs(const Planner *planner) {
+        return (RangeCosts){ .path = planner->path_cost, .step = STEP_COST };
+}
+
+size_t planner_runs(
+        const Planner *planner, const Region *region, TrieBreak ret_runs[RANGE_RUNS_MAX]) {
+        memcpy(ret_runs, planner->breaks + region->first, region->n_runs * sizeof(*ret_runs));
+        ret_runs[0].start = region->start;
+        return region->n_runs;
+}
+
+static void planner_try_ranges(const Planner *planner, uint32_t index) {
+        Region *region = &planner->regions[index];
+        RangeCosts costs = planner_range_costs(planner);
+        TrieBreak runs[RANGE_RUNS_MAX];
+        RangePlan plan;
+
+        if (region->n_runs > RANGE_RUNS_MAX ||
+                range_cost_min(&costs, region->n_runs) >= region->cost)
+                return;
+        plan = range_plan(&costs, runs, planner_runs(planner, region, runs));
+        if (plan.cost >= region->cost || plan.depth > planner_limit(planner, region->len))
+                return;
+        region->node = false;
+        region->ranges = true;
+        region->cost = plan.cost;
+        region->depth = plan.depth;
+}
+
 typedef struct Candidate {
         uint32_t cost;
         uint16_t value;
@@ -378,6 +407,7 @@ static void planner_settle(const Planner *planner, uint32_t index) {
                 region->depth = candidates.items[0].depth;
         }
         planner_try_node(planner, index);
+        planner_try_ranges(planner, index);
         assert(region->cost != PLAN_IMPOSSIBLE);
 
         /* A list around sees through to the pieces only where that is cheaper than one path to
@@ -414,6 +444,7 @@ static int planner_plan_slice(Planner *planner, const TrieSlice *slice, Piece *r
                 .start = slice->start,
                 .len = slice->len,
                 .n_runs = slice->last - slice->first + 1,
+                .first = slice->first,
         };
         TrieSlice children[2];
         unsigned len;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * How a part of a trie is best laid out. Divides the keys into a binary tree of regions and settles
- * for each one, from the leaves up, whether it becomes a node of 256 entries or a list of paths, by
- * the cost that stands in the source. compile-trie.c does what is planned here. Private to it.
+ * for each one, from the leaves up, whether it becomes a node of 256 entries, a list of paths or a tree of
+ * ranges, by the cost that stands in the source. compile-trie.c does what is planned here. Private to it.
  *
  * A list of paths tests pieces, which are disjoint prefixes within its region; what is in none of
  * them has one value, the background. Long lists are halved by a path that tests a prefix of some
@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "policy/compile-trie.h"
+#include "policy/compile-trie-range.h"
 
 #define PLAN_PIECES_MAX     16U /* of a list */
 #define PLAN_CANDIDATES_MAX 4U
@@ -57,6 +57,8 @@ typedef struct Region {
         uint8_t len;
         uint8_t depth; /* steps of the longest walk */
         bool node;
+        bool ranges;
+        uint32_t first; /* break */
 } Region;
 
 typedef struct Planner {
@@ -92,6 +94,12 @@ static inline unsigned byte_floor(unsigned len) {
 }
 
 void planner_done(Planner *planner);
+
+RangeCosts planner_range_costs(const Planner *planner);
+
+/* The runs of a region of at most RANGE_RUNS_MAX. Returns how many. */
+size_t planner_runs(
+        const Planner *planner, const Region *region, TrieBreak ret_runs[RANGE_RUNS_MAX]);
 
 /* The slice of a prefix within a slice. */
 TrieSlice planner_narrow(

@@ -27,7 +27,7 @@ void tries_done(Tries *tries) {
         intern_done(&tries->paths);
 }
 
-static int tries_add_path(Tries *tries, const struct cgp_path *path, uint16_t *ret_entry) {
+int tries_add_path(Tries *tries, const struct cgp_path *path, uint16_t *ret_entry) {
         uint32_t index;
         int r;
 
@@ -202,6 +202,14 @@ static int writer_write_node(Writer *writer, Piece piece, uint16_t *ret_entry) {
         return tries_add_node(writer->tries, entries, ret_entry);
 }
 
+static int writer_write_ranges(const Writer *writer, const Region *region, uint16_t *ret_entry) {
+        RangeCosts costs = planner_range_costs(&writer->planner);
+        TrieBreak runs[RANGE_RUNS_MAX];
+        size_t n_runs = planner_runs(&writer->planner, region, runs);
+
+        return range_write(writer->tries, &costs, runs, n_runs, byte_floor(region->len), ret_entry);
+}
+
 /* The entry for keys that are known to be in the piece. */
 static int writer_write_piece(Writer *writer, Piece piece, uint16_t *ret_entry) {
         const Region *region;
@@ -215,6 +223,8 @@ static int writer_write_piece(Writer *writer, Piece piece, uint16_t *ret_entry) 
         region = &writer->planner.regions[piece.ref];
         if (region->node)
                 return writer_write_node(writer, piece, ret_entry);
+        if (region->ranges)
+                return writer_write_ranges(writer, region, ret_entry);
         if (region->n_children == 1)
                 return writer_write_single(
                         writer, region->children[0], region->rest, region->len, ret_entry);

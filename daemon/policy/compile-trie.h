@@ -40,6 +40,10 @@ typedef struct Tries {
 
 void tries_done(Tries *tries);
 
+/* -E2BIG: over CGP_MAX_PATHS; -ENOMEM. */
+int tries_add_path(Tries *tries, const struct cgp_path *path, uint16_t *ret_entry)
+        __attribute__((warn_unused_result));
+
 /* Adds the trie of these breaks: ascending, the first starts at 0, neighbours differ; every
  * start is a multiple of 2^(64 - key_bits), key_bits 24, 32 or 64. No walk takes more than
  * CGP_WALK_MAX steps. Equal breaks give the same entry. -E2BIG: over CGP_MAX_NODES or

@@ -276,6 +276,35 @@ static void test_one_edge(void **state) {
                 }
 }
 
+/* However it lies to prefixes, a range is a path. */
+static void test_ranges(void **state) {
+        uint64_t seed = 2;
+
+        for (size_t i = 0; i < ELEMENTSOF(key_widths); i++)
+                for (unsigned k = 0; k < 300; k++) {
+                        _cleanup_(steps_done) Steps steps = steps_new(key_widths[i], D);
+                        uint64_t keys = UINT64_MAX << (64 - key_widths[i]), unit = -keys, edges[4];
+                        unsigned n;
+
+                        for (size_t e = 0; e < 4; e++)
+                                edges[e] = ((e + 1) << 61) + (next_random(&seed) >> 4 & keys);
+                        steps_paint(&steps, edges[0], edges[1] - 1, A);
+                        assert_int_equal(check_alone(&steps, &n), sizeof(struct cgp_path));
+                        assert_int_equal(n, 1);
+
+                        steps_paint(&steps, edges[2], edges[3] - 1, A + 1);
+                        assert_int_equal(check_alone(&steps, &n), 2 * sizeof(struct cgp_path));
+                        assert_int_equal(n, 2);
+
+                        /* Seven values side by side. */
+                        for (uint64_t e = 0; e < 6; e++)
+                                steps_paint(&steps, edges[3] + e * unit, UINT64_MAX,
+                                        (uint16_t)(100 + e));
+                        assert_true(check_alone(&steps, &n) <= 10 * sizeof(struct cgp_path));
+                        assert_true(n <= 5);
+                }
+}
+
 typedef struct Shape {
         unsigned n_paints;
         unsigned n_values;
@@ -589,6 +618,7 @@ int main(void) {
                 cmocka_unit_test(test_constant),
                 cmocka_unit_test(test_one_prefix),
                 cmocka_unit_test(test_one_edge),
+                cmocka_unit_test(test_ranges),
                 cmocka_unit_test(test_random_small),
                 cmocka_unit_test(test_random_large),
                 cmocka_unit_test(test_dense),
