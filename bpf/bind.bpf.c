@@ -39,6 +39,14 @@ CGP_INLINE int cgp_bind_is_unrestricted(void) {
                 cgp_image.config.mode == CGP_MODE_OFF;
 }
 
+/* An image that restricts binds where they cannot be judged. In audit, which refuses nothing, the packets tell. */
+CGP_INLINE int cgp_bind_beyond(void) {
+        if (cgp_is_audit())
+                return CGP_PROCEED;
+        cgp_refuse_with_errno();
+        return CGP_REFUSE;
+}
+
 CGP_INLINE __u64 cgp_bind_place(void *ctx) {
         if (!cgp_is_place_relevant())
                 return 0;
@@ -116,6 +124,8 @@ int cgp_bind4(struct bpf_sock_addr *ctx) {
 
         if (cgp_bind_is_unrestricted())
                 return CGP_PROCEED;
+        if (!cgp_can(CGP_FEATURE_BIND))
+                return cgp_bind_beyond();
         cgp_bind_set_v4(&t, ctx->user_ip4);
         return cgp_bind_call(ctx, &t, CGP_HOOK_BIND4);
 }
@@ -128,6 +138,8 @@ int cgp_bind6(struct bpf_sock_addr *ctx) {
 
         if (cgp_bind_is_unrestricted())
                 return CGP_PROCEED;
+        if (!cgp_can(CGP_FEATURE_BIND))
+                return cgp_bind_beyond();
         words[0] = ctx->user_ip6[0];
         words[1] = ctx->user_ip6[1];
         words[2] = ctx->user_ip6[2];
@@ -157,6 +169,8 @@ int cgp_post_bind4(struct bpf_sock *ctx) {
 
         if (cgp_bind_is_unrestricted())
                 return CGP_PROCEED;
+        if (!cgp_can(CGP_FEATURE_BIND))
+                return cgp_bind_beyond();
         cgp_bind_set_v4(&t, ctx->src_ip4);
         return cgp_bind_done(ctx, &t, CGP_HOOK_POST_BIND4);
 }
@@ -168,6 +182,8 @@ int cgp_post_bind6(struct bpf_sock *ctx) {
 
         if (cgp_bind_is_unrestricted())
                 return CGP_PROCEED;
+        if (!cgp_can(CGP_FEATURE_BIND))
+                return cgp_bind_beyond();
         words[0] = ctx->src_ip6[0];
         words[1] = ctx->src_ip6[1];
         words[2] = ctx->src_ip6[2];

@@ -18,6 +18,8 @@ __u64 cgp_walk(__u64 paths, __u64 entry, __u64 key);
 __u64 cgp_set_step(__u64 entry, __u64 key);
 #define CGP_SET_NODE(set, entry, key) cgp_set_step(entry, key)
 
+#define CGP_MATCH_HAS_SETS cgp_can(CGP_FEATURE_SETS)
+
 #include "match.bpf.h"
 #include "set.bpf.h"
 
@@ -70,6 +72,13 @@ _Static_assert(CGP_VIEW_OF_OPENER(CGP_OPENER_OUT) == CGP_VIEW_OUT &&
 CGP_INLINE int cgp_is_open(void) {
         return (cgp_image.config.features & CGP_FEATURE_OPEN) ||
                 cgp_image.config.mode == CGP_MODE_OFF;
+}
+
+/* Does the image ask for what this instance was loaded without? */
+CGP_INLINE int cgp_is_beyond(void) {
+        __u32 lacking = CGP_INSTANCE_FEATURES & ~cgp_instance.features;
+
+        return lacking && (cgp_image.config.features & lacking);
 }
 
 /* Read again wherever it is asked, so that the verifier does not keep the two cases apart. */
@@ -138,15 +147,21 @@ CGP_INLINE void *cgp_set_map(void) {
 
 /* One node of the set map, see CGP_SET_NODE. A slot that is emptied meanwhile reads as broken. */
 CGP_GLOBAL __u64 cgp_set_step(__u64 entry, __u64 key) {
-        void *set = cgp_set_map();
+        void *set;
 
+        if (!cgp_can(CGP_FEATURE_SETS))
+                return CGP_MATCH_BROKEN;
+        set = cgp_set_map();
         return set ? cgp_set_node(set, entry, key) : CGP_MATCH_BROKEN;
 }
 
 /* The combination of lists that an address is in, or CGP_MATCH_BROKEN. */
 CGP_GLOBAL __u64 cgp_combination(__u64 hi, __u64 lo) {
-        void *set = cgp_set_map();
+        void *set;
 
+        if (!cgp_can(CGP_FEATURE_SETS))
+                return CGP_MATCH_BROKEN;
+        set = cgp_set_map();
         return set ? cgp_set_lookup(set, cgp_image.config.set_hash, hi, lo) : CGP_MATCH_BROKEN;
 }
 
@@ -162,7 +177,9 @@ CGP_GLOBAL __u64 cgp_classify(__u64 hi, __u64 lo, __u64 view, __u64 service, __u
                 return broken;
         if (view != CGP_VIEW_OUT)
                 service >>= 16;
-        if (!cgp_instance.without_sets && (config->features & CGP_FEATURE_SETS) &&
+        if (cgp_is_beyond())
+                return broken;
+        if (cgp_can(CGP_FEATURE_SETS) && (config->features & CGP_FEATURE_SETS) &&
                 config->view[view].n_set_classes > 1) {
                 combination = cgp_combination(hi, lo);
                 if (combination > CGP_MAX_SET_COMBINATIONS)

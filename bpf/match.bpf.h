@@ -94,6 +94,11 @@ _Static_assert(CGP_WALK_MAX == 12, "as many steps as are written out");
         cgp_match_walk(tables, size, paths, entry, key)
 #endif
 
+/* A constant, where there are users that know that no view asks sets. */
+#ifndef CGP_MATCH_HAS_SETS
+#define CGP_MATCH_HAS_SETS 1
+#endif
+
 /* Cell number `index`, or BROKEN. */
 CGP_MATCH_INLINE __u64 cgp_match_cell(
         const __u8 *tables, __u64 size, const struct cgp_config *config, __u64 index) {
@@ -142,7 +147,7 @@ CGP_MATCH_INLINE __u64 cgp_match(const __u8 *tables, __u64 size, const struct cg
         row = cgp_match_trie_row(tables, size, config, view, hi, lo);
         if (row >= view->n_trie_rows)
                 return CGP_MATCH_BROKEN;
-        if (view->n_set_classes > 1) {
+        if (CGP_MATCH_HAS_SETS && view->n_set_classes > 1) {
                 k = cgp_match_cell(tables, size, config, view->set_classes + combination);
                 if (k >= view->n_set_classes)
                         return CGP_MATCH_BROKEN;

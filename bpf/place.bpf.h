@@ -15,6 +15,8 @@ CGP_GLOBAL __u64 cgp_place_of_interface(__u64 ifindex) {
         __u32 key = ifindex;
         __u64 id;
 
+        if (!cgp_can(CGP_FEATURE_PLACE))
+                return CGP_PLACE_ELSEWHERE;
         interface = bpf_map_lookup_elem(&cgp_interfaces, &key);
         if (!interface || version == 0)
                 return CGP_PLACE_ELSEWHERE;
@@ -30,7 +32,7 @@ CGP_GLOBAL __u64 cgp_place_of_interface(__u64 ifindex) {
 }
 
 CGP_INLINE int cgp_is_place_relevant(void) {
-        return cgp_image.config.features & CGP_FEATURE_PLACE;
+        return cgp_can(CGP_FEATURE_PLACE) && (cgp_image.config.features & CGP_FEATURE_PLACE);
 }
 
 CGP_INLINE int cgp_is_host_netns(__u64 cookie) {

@@ -80,6 +80,8 @@ int cgp_sock_ops(struct bpf_sock_ops *ctx) {
                         storage->opener = CGP_OPENER_IN;
                 break;
         case BPF_SOCK_OPS_TCP_LISTEN_CB:
+                if (!cgp_can(CGP_FEATURE_BIND))
+                        break;
                 sk = ctx->sk;
                 if (!sk || !(cgp_image.config.features & CGP_FEATURE_BIND) ||
                         cgp_image.config.mode == CGP_MODE_OFF)

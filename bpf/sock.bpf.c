@@ -10,6 +10,7 @@ char _license[] SEC("license") = "GPL";
 const volatile struct cgp_instance cgp_instance = {
         .image_size = CGP_SMALL_IMAGE_SIZE,
         .table_size = CGP_SMALL_TABLE_SIZE,
+        .features = CGP_INSTANCE_FEATURES,
 };
 struct cgp_image cgp_image SEC(".data.image") = {};
 struct cgp_tables cgp_tables SEC(".data.tables") = {};

@@ -76,6 +76,10 @@
         (1U << 4) /* verdicts depend on the interface or network namespace: n_places > 1 */
 #define CGP_FEATURE_SETS (1U << 5) /* some view asks the set map in set_slot */
 
+/* Of these an instance's programs do what cgp_instance.features says. An image that asks for more gets no verdicts
+ * there: what it does not leave open is refused. */
+#define CGP_INSTANCE_FEATURES (CGP_FEATURE_SETS | CGP_FEATURE_PLACE | CGP_FEATURE_BIND)
+
 /* Rule numbers: stable within a subject for as long as the rule exists. Below CGP_RULE_FIRST they are
  * reserved for what no written rule decides. */
 #define CGP_RULE_NONE           0
@@ -139,6 +143,10 @@
 /* Tables and verdicts up to these sizes go into an instance that was loaded ahead. */
 #define CGP_SMALL_IMAGE_SIZE 4096U
 #define CGP_SMALL_TABLE_SIZE 16384U
+
+/* Up to these, into one whose programs are used again. */
+#define CGP_MEDIUM_IMAGE_SIZE 65536U
+#define CGP_MEDIUM_TABLE_SIZE 524288U
 
 struct cgp_path {
         __u64 first;
@@ -235,10 +243,10 @@ struct cgp_tables {
 struct cgp_instance {
         __u32 image_size;   /* of the value of map .data.image, that is cgp_image */
         __u32 table_size;   /* of the value of map .data.tables, that is cgp_tables */
+        __u32 features;     /* of CGP_INSTANCE_FEATURES: the rest was left out */
         __u8 has_retval;    /* bpf_set_retval() exists in the system call hooks */
         __u8 has_skb_netns; /* bpf_get_netns_cookie() exists in the packet hooks */
-        __u8 without_sets;  /* 1: no image with CGP_FEATURE_SETS goes into it */
-        __u8 _pad[5];
+        __u8 _pad[2];
 };
 
 /* A set map: all named lists at once, address -> which lists hold it, each with its longest prefix. An array

@@ -25,22 +25,18 @@ int carrier_new(Pool *pool, Instance *instance, Tables *tables, Carrier **ret) {
                 .tables = tables,
                 .has_handle = true,
         };
+        pool_use(pool, instance);
         *ret = carrier;
         return 0;
-}
-
-static bool is_of_the_pools_kind(const Instance *instance) {
-        return instance->tables_fd >= 0 && instance->image_size == CGP_SMALL_IMAGE_SIZE &&
-                instance->table_size == CGP_SMALL_TABLE_SIZE;
 }
 
 static void collect(Carrier *carrier) {
         if (carrier->has_handle || carrier->n_links > 0)
                 return;
-        if (!carrier->is_lost && is_of_the_pools_kind(carrier->instance))
-                pool_give(carrier->pool, carrier->instance);
+        if (carrier->is_lost)
+                pool_lose(carrier->pool, carrier->instance);
         else
-                (void)instance_free(carrier->instance);
+                pool_give(carrier->pool, carrier->instance);
         (void)tables_unref(carrier->tables);
         (void)pool_unref(carrier->pool);
         free(carrier);

@@ -25,7 +25,7 @@
 typedef struct Carrier Carrier;
 
 /* Takes over instance, and the reference to tables (NULL: it has its own). Where it goes when nobody needs it any
- * more: back to the pool if it is one of the pool's kind, else it is closed. The one who made it holds the
+ * more: back to the pool, which closes what is of none of its kinds. The one who made it holds the
  * handle. */
 int carrier_new(Pool *pool, Instance *instance, Tables *tables, Carrier **ret) _warn_unused_result_;
 void carrier_drop_handle(Carrier *carrier);

@@ -105,6 +105,11 @@ int instance_check_image(const PolicyImage *image) {
         if (nodes_end > c->table_size || paths_end > c->table_size || cells_end > c->table_size ||
                 c->paths % 8 != 0 || c->cells % 8 != 0)
                 return -EINVAL;
+        if (c->n_places > 1 && !(c->features & CGP_FEATURE_PLACE))
+                return -EINVAL;
+        for (unsigned view = 0; view < CGP_N_VIEWS; view++)
+                if (c->view[view].n_set_classes > 1 && !(c->features & CGP_FEATURE_SETS))
+                        return -EINVAL;
         return 0;
 }
 
@@ -127,6 +132,8 @@ int instance_fill(Instance *instance, const PolicyImage *image) {
         assert(instance_image_size(image) <= instance->image_size);
         assert(instance_table_size(image) <= instance->table_size);
 
+        if (c->features & CGP_INSTANCE_FEATURES & ~instance->can)
+                return -EINVAL;
         if (instance->tables_fd >= 0) {
                 r = write_padded(instance->tables_fd, instance->table_size, image->tables,
                         c->table_size, NULL, 0, 0);

@@ -23,6 +23,7 @@ typedef struct Instance {
         int tables_fd; /* -EBADF: shared, somebody else's */
         uint32_t image_size;
         uint32_t table_size;
+        uint32_t can;          /* of CGP_INSTANCE_FEATURES: what its programs were loaded for */
         struct Instance *next; /* for the queue that it is in */
 } Instance;
 
@@ -33,15 +34,17 @@ int instance_new(uint32_t image_size, uint32_t table_size, int tables_fd,
 Instance *instance_free(Instance *instance); /* closes everything */
 DEFINE_CLEANUP(Instance *, instance_freep, instance_free);
 
-/* Is the image what it says it is: versions, numbers and offsets within their limits? -EINVAL. */
+/* Is the image what it says it is: versions, numbers and offsets within their limits, and no feature made use of that
+ * it does not name? -EINVAL. */
 int instance_check_image(const PolicyImage *image) _warn_unused_result_;
 
 /* The values that hold this image. */
 uint32_t instance_image_size(const PolicyImage *image);
 uint32_t instance_table_size(const PolicyImage *image);
 
-/* Writes an image that instance_check_image() accepts and that fits: tables first, the configuration last. On
- * failure the instance must not be used. */
+/* Writes an image that instance_check_image() accepts and that fits: tables first, the configuration last. -EINVAL:
+ * it asks for what the programs were loaded without; nothing was written. On any other failure the instance must not
+ * be used. */
 int instance_fill(Instance *instance, const PolicyImage *image) _warn_unused_result_;
 
 /* Back to zero: configuration first. */

@@ -53,7 +53,7 @@ int kernel_progs_load(
 KernelProgs *kernel_progs_free(KernelProgs *progs);
 uint32_t kernel_progs_id(const KernelProgs *progs, unsigned hook);
 
-/* How the pool's kind of instance is loaded. */
+/* How a small instance is loaded that can do everything. */
 LoaderInput kernel_small_input(const KernelBpf *kernel);
 /* Loads an instance; a failure names the hook. */
 int kernel_load_instance(const LoaderInput *input, KernelFailure *reterr, Instance **ret);

@@ -13,8 +13,8 @@
  *   I3  the data of a program is written only while no hook carries it (carrier.h).
  * Pins of another version are another directory, left alone: they enforce until whoever made them lets go.
  *
- * A thread of its own loads programs ahead (pool.h). It begins with the first progs_load and ends with
- * kernel_close(). All calls belong to one other thread.
+ * Threads of its own load programs ahead and make used ones usable again (pool.h). They begin with the first
+ * progs_load and end with kernel_close(). All calls belong to one other thread.
  */
 #pragma once
 

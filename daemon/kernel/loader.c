@@ -251,6 +251,7 @@ static int prepare(struct cgp *skeleton, const LoaderInput *input, char *log) {
         skeleton->rodata->cgp_instance = (struct cgp_instance){
                 .image_size = input->image_size,
                 .table_size = input->table_size,
+                .features = input->can,
                 .has_retval = input->features.retval,
                 .has_skb_netns = input->features.skb_netns,
         };
@@ -371,6 +372,7 @@ int loader_load(const LoaderInput *input, LoaderFailure *reterr, Instance **ret)
         r = instance_new(input->image_size, input->table_size, input->tables_fd, &instance);
         if (r < 0)
                 return r;
+        instance->can = input->can;
 
         reterr->step = "load";
         r = prepare(skeleton, input, log);

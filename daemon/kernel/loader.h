@@ -60,6 +60,7 @@ int loader_features(LoaderFeatures *ret) _warn_unused_result_;
 
 typedef struct LoaderInput {
         LoaderFeatures features;
+        uint32_t can;        /* of CGP_INSTANCE_FEATURES: what images may ask for */
         uint32_t image_size; /* values of the two data maps; at least CGP_SMALL_* */
         uint32_t table_size;
         int tables_fd;      /* a map of table_size to share; negative: one of its own */

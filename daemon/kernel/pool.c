@@ -14,27 +14,51 @@
 
 #define STACK_SIZE (512U * 1024)
 
+static const struct {
+        uint32_t image_size;
+        uint32_t table_size;
+        uint32_t can;
+        unsigned n_ahead;
+        bool only_if_used; /* those ahead */
+        unsigned n_max;
+} kinds[_POOL_KIND_MAX] = {
+        [POOL_SMALL_PLAIN] = { CGP_SMALL_IMAGE_SIZE, CGP_SMALL_TABLE_SIZE, 0,
+                POOL_SMALL_PLAIN_AHEAD, false, POOL_SMALL_MAX },
+        [POOL_SMALL_FULL] = { CGP_SMALL_IMAGE_SIZE, CGP_SMALL_TABLE_SIZE, CGP_INSTANCE_FEATURES,
+                POOL_SMALL_FULL_AHEAD, false, POOL_SMALL_MAX },
+        [POOL_MEDIUM_PLAIN] = { CGP_MEDIUM_IMAGE_SIZE, CGP_MEDIUM_TABLE_SIZE, 0, POOL_MEDIUM_AHEAD,
+                true, POOL_MEDIUM_MAX },
+        [POOL_MEDIUM_FULL] = { CGP_MEDIUM_IMAGE_SIZE, CGP_MEDIUM_TABLE_SIZE, CGP_INSTANCE_FEATURES,
+                POOL_MEDIUM_AHEAD, true, POOL_MEDIUM_MAX },
+};
+
+/* Of one kind. */
+typedef struct Shelf {
+        Instance *spares;
+        unsigned n_spares;
+        unsigned n_returning; /* retired, or being made usable again */
+        unsigned n_in_use;
+        int error; /* of the last load ahead; no other is tried until somebody was told */
+        LoaderFailure failure;
+} Shelf;
+
 struct Pool {
         unsigned n_ref; /* of the owner's thread */
         LoaderInput input;
-        pthread_t thread;
+        pthread_t loader;
+        pthread_t recycler;
         bool is_running;
 
-        /* The rest is shared with the thread. */
+        /* The rest is shared with the threads. */
         pthread_mutex_t lock;
-        pthread_cond_t wanted; /* the thread has something to do */
-        pthread_cond_t done;   /* it has done something */
+        pthread_cond_t changed; /* any of it */
         bool is_stopping;
-        bool is_busy;
-        bool is_recycling;
-        Instance *spares;
-        unsigned n_spares;
+        unsigned n_busy;
+        Shelf shelves[_POOL_KIND_MAX];
         Instance *retired;
-        int error; /* of the last load ahead; no other is tried until somebody was told */
-        LoaderFailure failure;
 };
 
-/* The thread's own. */
+/* The recycler's own. */
 typedef struct Grace {
         int outer_fd;
         int inner_fd;
@@ -110,68 +134,125 @@ static Instance *recycle(Grace *grace, Instance *retired) {
         return clean;
 }
 
+static bool kind_of_instance(const Instance *instance, PoolKind *ret) {
+        for (unsigned kind = 0; kind < _POOL_KIND_MAX; kind++)
+                if (instance->tables_fd >= 0 && instance->image_size == kinds[kind].image_size &&
+                        instance->table_size == kinds[kind].table_size &&
+                        instance->can == kinds[kind].can) {
+                        *ret = kind;
+                        return true;
+                }
+        return false;
+}
+
+static Shelf *shelf_of(Pool *pool, const Instance *instance) {
+        PoolKind kind;
+
+        return kind_of_instance(instance, &kind) ? &pool->shelves[kind] : NULL;
+}
+
+static void add_spare(Shelf *shelf, Instance *instance) {
+        push(&shelf->spares, instance);
+        shelf->n_spares++;
+}
+
 static void recycle_retired(Pool *pool, Grace *grace) {
         Instance *instance, *retired = TAKE_PTR(pool->retired), *clean, *surplus = NULL;
+        unsigned n_taken[_POOL_KIND_MAX];
 
-        pool->is_recycling = true;
+        for (unsigned kind = 0; kind < _POOL_KIND_MAX; kind++)
+                n_taken[kind] = pool->shelves[kind].n_returning;
         (void)pthread_mutex_unlock(&pool->lock);
         clean = recycle(grace, retired);
         (void)pthread_mutex_lock(&pool->lock);
-        pool->is_recycling = false;
+        for (unsigned kind = 0; kind < _POOL_KIND_MAX; kind++)
+                pool->shelves[kind].n_returning -= n_taken[kind];
         while ((instance = pop(&clean))) {
-                if (pool->n_spares < POOL_SPARES_MAX) {
-                        push(&pool->spares, instance);
-                        pool->n_spares++;
-                } else
+                PoolKind kind;
+
+                if (kind_of_instance(instance, &kind) &&
+                        pool->shelves[kind].n_spares < kinds[kind].n_max)
+                        add_spare(&pool->shelves[kind], instance);
+                else
                         push(&surplus, instance);
         }
         if (!surplus)
                 return;
-        (void)pthread_cond_broadcast(&pool->done);
+        (void)pthread_cond_broadcast(&pool->changed);
         (void)pthread_mutex_unlock(&pool->lock);
         free_all(surplus);
         (void)pthread_mutex_lock(&pool->lock);
 }
 
-static void load_spare(Pool *pool) {
+static bool find_shortage(const Pool *pool, PoolKind *ret) {
+        for (unsigned kind = 0; kind < _POOL_KIND_MAX; kind++) {
+                const Shelf *shelf = &pool->shelves[kind];
+
+                if (shelf->error == 0 && (shelf->n_in_use > 0 || !kinds[kind].only_if_used) &&
+                        shelf->n_spares + shelf->n_returning < kinds[kind].n_ahead) {
+                        *ret = kind;
+                        return true;
+                }
+        }
+        return false;
+}
+
+static void load_spare(Pool *pool, PoolKind kind) {
+        Shelf *shelf = &pool->shelves[kind];
+        LoaderInput input = pool_input(pool, kind);
         LoaderFailure failure = {};
         Instance *instance = NULL;
         int r;
 
         (void)pthread_mutex_unlock(&pool->lock);
-        r = loader_load(&pool->input, &failure, &instance);
+        r = loader_load(&input, &failure, &instance);
         (void)pthread_mutex_lock(&pool->lock);
         if (r < 0) {
-                pool->error = r;
-                pool->failure = failure;
+                shelf->error = r;
+                shelf->failure = failure;
                 return;
         }
-        push(&pool->spares, instance);
-        pool->n_spares++;
+        add_spare(shelf, instance);
 }
 
-static void *run(void *userdata) {
+static void *run_recycler(void *userdata) {
         Grace grace = { .outer_fd = -EBADF, .inner_fd = -EBADF };
         Pool *pool = userdata;
+
+        (void)pthread_mutex_lock(&pool->lock);
+        while (!pool->is_stopping) {
+                if (!pool->retired) {
+                        (void)pthread_cond_wait(&pool->changed, &pool->lock);
+                        continue;
+                }
+                pool->n_busy++;
+                recycle_retired(pool, &grace);
+                pool->n_busy--;
+                (void)pthread_cond_broadcast(&pool->changed);
+        }
+        (void)pthread_mutex_unlock(&pool->lock);
+        (void)close_keep_errno(grace.outer_fd);
+        (void)close_keep_errno(grace.inner_fd);
+        return NULL;
+}
+
+static void *run_loader(void *userdata) {
+        Pool *pool = userdata;
+        PoolKind kind;
 
         loader_be_quiet();
         (void)pthread_mutex_lock(&pool->lock);
         while (!pool->is_stopping) {
-                pool->is_busy = true;
-                if (pool->retired)
-                        recycle_retired(pool, &grace);
-                else if (pool->n_spares < POOL_SPARES && pool->error == 0)
-                        load_spare(pool);
-                else
-                        pool->is_busy = false;
-                (void)pthread_cond_broadcast(&pool->done);
-                if (!pool->is_busy)
-                        (void)pthread_cond_wait(&pool->wanted, &pool->lock);
+                if (!find_shortage(pool, &kind)) {
+                        (void)pthread_cond_wait(&pool->changed, &pool->lock);
+                        continue;
+                }
+                pool->n_busy++;
+                load_spare(pool, kind);
+                pool->n_busy--;
+                (void)pthread_cond_broadcast(&pool->changed);
         }
-        pool->is_busy = false;
         (void)pthread_mutex_unlock(&pool->lock);
-        (void)close_keep_errno(grace.outer_fd);
-        (void)close_keep_errno(grace.inner_fd);
         return NULL;
 }
 
@@ -183,8 +264,7 @@ int pool_new(const LoaderInput *input, Pool **ret) {
         pool->n_ref = 1;
         pool->input = *input;
         (void)pthread_mutex_init(&pool->lock, NULL);
-        (void)pthread_cond_init(&pool->wanted, NULL);
-        (void)pthread_cond_init(&pool->done, NULL);
+        (void)pthread_cond_init(&pool->changed, NULL);
         *ret = pool;
         return 0;
 }
@@ -199,11 +279,28 @@ Pool *pool_unref(Pool *pool) {
         if (!pool || --pool->n_ref > 0)
                 return NULL;
         pool_stop(pool);
-        (void)pthread_cond_destroy(&pool->done);
-        (void)pthread_cond_destroy(&pool->wanted);
+        (void)pthread_cond_destroy(&pool->changed);
         (void)pthread_mutex_destroy(&pool->lock);
         free(pool);
         return NULL;
+}
+
+static int start_threads(Pool *pool, const pthread_attr_t *attributes) {
+        int r;
+
+        r = pthread_create(&pool->recycler, attributes, run_recycler, pool);
+        if (r > 0)
+                return -r;
+        r = pthread_create(&pool->loader, attributes, run_loader, pool);
+        if (r == 0)
+                return 0;
+        (void)pthread_mutex_lock(&pool->lock);
+        pool->is_stopping = true;
+        (void)pthread_cond_broadcast(&pool->changed);
+        (void)pthread_mutex_unlock(&pool->lock);
+        (void)pthread_join(pool->recycler, NULL);
+        pool->is_stopping = false;
+        return -r;
 }
 
 int pool_start(Pool *pool) {
@@ -220,11 +317,11 @@ int pool_start(Pool *pool) {
         /* Signals are for the thread with the event loop. */
         (void)sigfillset(&all);
         (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = pthread_create(&pool->thread, &attributes, run, pool);
+        r = start_threads(pool, &attributes);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
         (void)pthread_attr_destroy(&attributes);
-        if (r > 0)
-                return -r;
+        if (r < 0)
+                return r;
         pool->is_running = true;
         return 0;
 }
@@ -232,32 +329,70 @@ int pool_start(Pool *pool) {
 void pool_stop(Pool *pool) {
         (void)pthread_mutex_lock(&pool->lock);
         pool->is_stopping = true;
-        (void)pthread_cond_signal(&pool->wanted);
+        (void)pthread_cond_broadcast(&pool->changed);
         (void)pthread_mutex_unlock(&pool->lock);
-        if (pool->is_running)
-                (void)pthread_join(pool->thread, NULL);
+        if (pool->is_running) {
+                (void)pthread_join(pool->loader, NULL);
+                (void)pthread_join(pool->recycler, NULL);
+        }
         pool->is_running = false;
-        free_all(TAKE_PTR(pool->spares));
         free_all(TAKE_PTR(pool->retired));
-        pool->n_spares = 0;
+        for (unsigned kind = 0; kind < _POOL_KIND_MAX; kind++) {
+                Shelf *shelf = &pool->shelves[kind];
+
+                free_all(TAKE_PTR(shelf->spares));
+                shelf->n_spares = shelf->n_returning = 0;
+        }
 }
 
-int pool_take(Pool *pool, int *reterr_error, LoaderFailure *reterr, Instance **ret) {
+bool pool_choose(Pool *pool, const PolicyImage *image, PoolKind *ret) {
+        bool is_full = image->config.features & CGP_INSTANCE_FEATURES;
+        uint32_t image_size = instance_image_size(image), table_size = instance_table_size(image);
+        unsigned n_medium;
+
+        if (image_size <= CGP_SMALL_IMAGE_SIZE && table_size <= CGP_SMALL_TABLE_SIZE) {
+                *ret = is_full ? POOL_SMALL_FULL : POOL_SMALL_PLAIN;
+                return true;
+        }
+        if (image_size > CGP_MEDIUM_IMAGE_SIZE || table_size > CGP_MEDIUM_TABLE_SIZE)
+                return false;
+        (void)pthread_mutex_lock(&pool->lock);
+        n_medium = pool->shelves[POOL_MEDIUM_PLAIN].n_in_use +
+                pool->shelves[POOL_MEDIUM_FULL].n_in_use;
+        (void)pthread_mutex_unlock(&pool->lock);
+        if (n_medium >= POOL_MEDIUM_USERS_MAX)
+                return false;
+        *ret = is_full ? POOL_MEDIUM_FULL : POOL_MEDIUM_PLAIN;
+        return true;
+}
+
+LoaderInput pool_input(const Pool *pool, PoolKind kind) {
+        LoaderInput input = pool->input;
+
+        input.image_size = kinds[kind].image_size;
+        input.table_size = kinds[kind].table_size;
+        input.tables_fd = -EBADF;
+        input.can = kinds[kind].can;
+        return input;
+}
+
+int pool_take(Pool *pool, PoolKind kind, int *reterr_error, LoaderFailure *reterr, Instance **ret) {
+        Shelf *shelf = &pool->shelves[kind];
         Instance *instance;
 
         (void)pthread_mutex_lock(&pool->lock);
-        while (pool->is_running && !pool->spares && (pool->retired || pool->is_recycling))
-                (void)pthread_cond_wait(&pool->done, &pool->lock);
-        instance = pop(&pool->spares);
+        while (pool->is_running && !shelf->spares && shelf->n_returning > 0)
+                (void)pthread_cond_wait(&pool->changed, &pool->lock);
+        instance = pop(&shelf->spares);
         if (instance)
-                pool->n_spares--;
+                shelf->n_spares--;
         else {
-                *reterr_error = pool->error;
-                *reterr = pool->failure;
+                *reterr_error = shelf->error;
+                *reterr = shelf->failure;
         }
         /* Somebody asked: it is worth another try. */
-        pool->error = 0;
-        (void)pthread_cond_signal(&pool->wanted);
+        shelf->error = 0;
+        (void)pthread_cond_broadcast(&pool->changed);
         (void)pthread_mutex_unlock(&pool->lock);
         if (!instance)
                 return -EAGAIN;
@@ -265,36 +400,62 @@ int pool_take(Pool *pool, int *reterr_error, LoaderFailure *reterr, Instance **r
         return 0;
 }
 
-void pool_give_unused(Pool *pool, Instance *instance) {
+void pool_use(Pool *pool, const Instance *instance) {
+        Shelf *shelf = shelf_of(pool, instance);
+
+        if (!shelf)
+                return;
         (void)pthread_mutex_lock(&pool->lock);
-        if (!pool->is_stopping) {
-                push(&pool->spares, TAKE_PTR(instance));
-                pool->n_spares++;
-        }
+        shelf->n_in_use++;
+        (void)pthread_cond_broadcast(&pool->changed);
         (void)pthread_mutex_unlock(&pool->lock);
+}
+
+static void give(Pool *pool, Instance *instance, bool is_lost) {
+        Shelf *shelf = shelf_of(pool, instance);
+
+        if (shelf) {
+                (void)pthread_mutex_lock(&pool->lock);
+                assert(shelf->n_in_use > 0);
+                shelf->n_in_use--;
+                if (pool->is_running && !is_lost) {
+                        shelf->n_returning++;
+                        push(&pool->retired, TAKE_PTR(instance));
+                        (void)pthread_cond_broadcast(&pool->changed);
+                }
+                (void)pthread_mutex_unlock(&pool->lock);
+        }
         (void)instance_free(instance);
 }
 
 void pool_give(Pool *pool, Instance *instance) {
-        if (!pool->is_running) {
-                (void)instance_free(instance);
-                return;
-        }
-        (void)pthread_mutex_lock(&pool->lock);
-        push(&pool->retired, instance);
-        (void)pthread_cond_signal(&pool->wanted);
-        (void)pthread_mutex_unlock(&pool->lock);
+        give(pool, instance, /* is_lost= */ false);
 }
 
-unsigned pool_settle(Pool *pool) {
+void pool_lose(Pool *pool, Instance *instance) {
+        give(pool, instance, /* is_lost= */ true);
+}
+
+void pool_give_unused(Pool *pool, Instance *instance) {
+        Shelf *shelf = shelf_of(pool, instance);
+
+        assert(shelf);
+        (void)pthread_mutex_lock(&pool->lock);
+        if (!pool->is_stopping)
+                add_spare(shelf, TAKE_PTR(instance));
+        (void)pthread_mutex_unlock(&pool->lock);
+        (void)instance_free(instance);
+}
+
+unsigned pool_settle(Pool *pool, PoolKind kind) {
+        PoolKind shortage;
         unsigned n;
 
         (void)pthread_mutex_lock(&pool->lock);
         while (pool->is_running &&
-                (pool->is_busy || pool->retired ||
-                        (pool->n_spares < POOL_SPARES && pool->error == 0)))
-                (void)pthread_cond_wait(&pool->done, &pool->lock);
-        n = pool->n_spares;
+                (pool->n_busy > 0 || pool->retired || find_shortage(pool, &shortage)))
+                (void)pthread_cond_wait(&pool->changed, &pool->lock);
+        n = pool->shelves[kind].n_spares;
         (void)pthread_mutex_unlock(&pool->lock);
         return n;
 }

@@ -64,6 +64,7 @@ int kernel_load_instance(const LoaderInput *input, KernelFailure *reterr, Instan
 LoaderInput kernel_small_input(const KernelBpf *kernel) {
         return (LoaderInput){
                 .features = kernel->features,
+                .can = CGP_INSTANCE_FEATURES,
                 .image_size = CGP_SMALL_IMAGE_SIZE,
                 .table_size = CGP_SMALL_TABLE_SIZE,
                 .tables_fd = -EBADF,
@@ -72,12 +73,12 @@ LoaderInput kernel_small_input(const KernelBpf *kernel) {
         };
 }
 
-static int get_small(KernelBpf *kernel, KernelFailure *reterr, Instance **ret) {
-        LoaderInput input = kernel_small_input(kernel);
+static int get_pooled(KernelBpf *kernel, PoolKind kind, KernelFailure *reterr, Instance **ret) {
+        LoaderInput input = pool_input(kernel->pool, kind);
         LoaderFailure ahead = {};
         int r, error = 0;
 
-        r = pool_take(kernel->pool, &error, &ahead, ret);
+        r = pool_take(kernel->pool, kind, &error, &ahead, ret);
         if (r < 0) {
                 if (error < 0)
                         set_failure(reterr, -1, &ahead);
@@ -85,8 +86,8 @@ static int get_small(KernelBpf *kernel, KernelFailure *reterr, Instance **ret) {
                 if (r < 0)
                         return r;
         }
-        /* Only now, so that the thread's load does not compete with the one that somebody waits for. Without a
-         * thread each change loads for itself, and the next tries again. */
+        /* Only now, so that no load ahead competes with the one that somebody waits for. Without
+         * threads each change loads for itself, and the next tries again. */
         (void)pool_start(kernel->pool);
         return 0;
 }
@@ -106,6 +107,8 @@ static int get_large(KernelBpf *kernel, const PolicyImage *image, KernelFailure 
         input.image_size = instance_image_size(image);
         input.table_size = instance_table_size(image);
         input.tables_fd = tables_fd(tables);
+        if (!(image->config.features & CGP_INSTANCE_FEATURES))
+                input.can = 0;
         r = kernel_load_instance(&input, reterr, ret);
         if (r < 0)
                 return r;
@@ -119,6 +122,7 @@ int kernel_progs_load(
         _cleanup_(tables_unrefp) Tables *tables = NULL;
         _cleanup_free_ KernelProgs *progs = NULL;
         KernelBpf *kernel = kernel_bpf(k);
+        PoolKind kind;
         int r;
 
         assert(image);
@@ -132,9 +136,8 @@ int kernel_progs_load(
         progs = malloc(sizeof(*progs));
         if (!progs)
                 return -ENOMEM;
-        if (instance_image_size(image) == CGP_SMALL_IMAGE_SIZE &&
-                instance_table_size(image) == CGP_SMALL_TABLE_SIZE)
-                r = get_small(kernel, reterr, &instance);
+        if (pool_choose(kernel->pool, image, &kind))
+                r = get_pooled(kernel, kind, reterr, &instance);
         else
                 r = get_large(kernel, image, reterr, &tables, &instance);
         if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tables that are too large for an instance loaded ahead. They are frozen, and held once for all images in force
+ * Tables that are too large for an instance of the pool, or one too many. They are frozen, and held once for all images in force
  * that have the same: fifty subjects with one large policy cost the memory of one.
  */
 #pragma once

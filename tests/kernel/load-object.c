@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loads every program in both sizes, as an instance that is loaded ahead and as one for the largest tables that every
- * kernel takes, and says how it went: one line per program, "NAME/SIZE ok INSTRUCTIONS" or "NAME/SIZE failed
- * REASON" and below it the verifier's last words. INSTRUCTIONS is what the verifier processed, "-" on kernels that do
- * not tell (before 5.16). Then the iterators, where the kernel has BTF. Exits 0 if all were loaded.
+ * Loads every program three times: as an instance that is loaded ahead, full ("small") and plain, and as one for the
+ * largest tables that every kernel takes. Says how it went: one line per program, "NAME/VARIANT ok INSTRUCTIONS" or
+ * "NAME/VARIANT failed REASON" and below it the verifier's last words. INSTRUCTIONS is what it processed, "-" on kernels
+ * that do not tell (before 5.16). Then the iterators, where the kernel has BTF. Exits 0 if all were loaded.
  * Mounts and attaches nothing, and runs in an initramfs.
  */
 #include <errno.h>
@@ -87,8 +87,9 @@ int main(void) {
                 .image_size = CGP_SMALL_IMAGE_SIZE,
                 .table_size = CGP_SMALL_TABLE_SIZE,
                 .tables_fd = -EBADF,
+                .can = CGP_INSTANCE_FEATURES,
         };
-        LoaderInput large;
+        LoaderInput plain, large;
         int r, status = EXIT_SUCCESS;
 
         r = loader_features(&small.features);
@@ -98,11 +99,15 @@ int main(void) {
         }
         printf("# bpf_set_retval: %s, network namespace in packet hooks: %s\n",
                 small.features.retval ? "yes" : "no", small.features.skb_netns ? "yes" : "no");
+        plain = small;
+        plain.can = 0;
         large = small;
         large.image_size = LARGE_IMAGE_SIZE;
         large.table_size = LARGE_TABLE_SIZE;
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
                 if (load_hook("small", &small, hook) < 0)
+                        status = EXIT_FAILURE;
+                if (load_hook("plain", &plain, hook) < 0)
                         status = EXIT_FAILURE;
                 if (load_hook("large", &large, hook) < 0)
                         status = EXIT_FAILURE;

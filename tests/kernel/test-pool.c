@@ -26,7 +26,7 @@
 
 #define SUBJECT    7U
 #define INSIDE     "127.0.0.1" /* what the image allows */
-#define LARGE_SIZE 65536U
+#define LARGE_SIZE (CGP_MEDIUM_TABLE_SIZE + 65536U)
 
 static Sandbox *sandbox;
 
@@ -54,8 +54,12 @@ static void close_kernel(Kernel *kernel) {
         kernel_close(kernel);
 }
 
+static unsigned settle_kind(Kernel *kernel, PoolKind kind) {
+        return pool_settle(((KernelBpf *)(void *)kernel)->pool, kind);
+}
+
 static unsigned settle(Kernel *kernel) {
-        return pool_settle(((KernelBpf *)(void *)kernel)->pool);
+        return settle_kind(kernel, POOL_SMALL_PLAIN);
 }
 
 static KernelProgs *load_image(Kernel *kernel, const PolicyImage *image) {
@@ -70,12 +74,30 @@ static KernelProgs *load_image(Kernel *kernel, const PolicyImage *image) {
         return progs;
 }
 
-static KernelProgs *load(Kernel *kernel, uint64_t generation) {
+/* A probe image that goes into an instance of that kind. It restricts no binds, whatever it says. */
+static void make_image(PoolKind kind, KernelProbeImage *ret) {
+        static uint8_t tables[CGP_SMALL_TABLE_SIZE + 8];
+
+        kernel_probe_image(CGP_MODE_ENFORCE, SUBJECT, ret);
+        if (kind == POOL_SMALL_PLAIN || kind == POOL_MEDIUM_PLAIN)
+                ret->image.config.features &= ~CGP_INSTANCE_FEATURES;
+        if (kind == POOL_SMALL_PLAIN || kind == POOL_SMALL_FULL)
+                return;
+        memcpy(tables, ret->tables, sizeof(ret->tables));
+        ret->image.tables = tables;
+        ret->image.config.table_size = sizeof(tables);
+}
+
+static KernelProgs *load_kind(Kernel *kernel, PoolKind kind, uint64_t generation) {
         KernelProbeImage probe;
 
-        kernel_probe_image(CGP_MODE_ENFORCE, SUBJECT, &probe);
+        make_image(kind, &probe);
         probe.image.config.generation = generation;
         return load_image(kernel, &probe.image);
+}
+
+static KernelProgs *load(Kernel *kernel, uint64_t generation) {
+        return load_kind(kernel, POOL_SMALL_PLAIN, generation);
 }
 
 static void attach(Attached *a, Kernel *kernel, const char *name, const KernelProgs *progs) {
@@ -111,20 +133,24 @@ static int count_fds(void) {
 }
 
 /* Is the program among those that whoever takes everything that was loaded ahead gets? Gives back all of them. */
-static bool comes_back(Kernel *kernel, uint32_t prog_id) {
-        KernelProgs *taken[POOL_SPARES_MAX + 1];
-        unsigned n = settle(kernel);
+static bool comes_back_as(Kernel *kernel, PoolKind kind, uint32_t prog_id) {
+        KernelProgs *taken[POOL_SMALL_MAX + 1];
+        unsigned n = settle_kind(kernel, kind);
         bool found = false;
 
-        assert_true(n <= POOL_SPARES_MAX);
+        assert_true(n <= POOL_SMALL_MAX);
         for (unsigned i = 0; i < n; i++) {
-                taken[i] = load(kernel, 1);
+                taken[i] = load_kind(kernel, kind, 1);
                 found = found || kernel->ops->progs_id(taken[i], CGP_HOOK_EGRESS) == prog_id;
         }
         for (unsigned i = 0; i < n; i++)
                 kernel->ops->progs_free(taken[i]);
-        (void)settle(kernel);
+        (void)settle_kind(kernel, kind);
         return found;
+}
+
+static bool comes_back(Kernel *kernel, uint32_t prog_id) {
+        return comes_back_as(kernel, POOL_SMALL_PLAIN, prog_id);
 }
 
 static int udp_to_self(const char *cgroup) {
@@ -142,21 +168,21 @@ static int udp_to_self(const char *cgroup) {
 
 static void test_spares_follow_the_first_load(void **state) {
         Kernel *kernel = open_kernel();
-        KernelProgs *progs[POOL_SPARES + 1];
-        uint32_t ids[POOL_SPARES + 1];
+        KernelProgs *progs[POOL_SMALL_PLAIN_AHEAD + 1];
+        uint32_t ids[POOL_SMALL_PLAIN_AHEAD + 1];
 
-        for (unsigned i = 0; i <= POOL_SPARES; i++) {
+        for (unsigned i = 0; i <= POOL_SMALL_PLAIN_AHEAD; i++) {
                 progs[i] = load(kernel, 1);
                 ids[i] = kernel->ops->progs_id(progs[i], CGP_HOOK_EGRESS);
                 assert_true(ids[i] > 0);
                 for (unsigned k = 0; k < i; k++)
                         assert_int_not_equal(ids[i], ids[k]);
-                assert_int_equal(settle(kernel), POOL_SPARES);
+                assert_int_equal(settle(kernel), POOL_SMALL_PLAIN_AHEAD);
         }
-        for (unsigned i = 0; i <= POOL_SPARES; i++)
+        for (unsigned i = 0; i <= POOL_SMALL_PLAIN_AHEAD; i++)
                 kernel->ops->progs_free(progs[i]);
         /* Never attached, and used again all the same. */
-        assert_int_equal(settle(kernel), 2 * POOL_SPARES + 1);
+        assert_int_equal(settle(kernel), 2 * POOL_SMALL_PLAIN_AHEAD + 1);
         assert_true(comes_back(kernel, ids[0]));
         close_kernel(kernel);
 }
@@ -170,8 +196,9 @@ static void test_probe_loads_ahead(void **state) {
         Attached a;
 
         assert_int_equal(kernel_probe(kernel, &capabilities, &failure), 0);
-        assert_int_equal(settle(kernel), 1);
-        progs = load(kernel, 1);
+        assert_int_equal(settle_kind(kernel, POOL_SMALL_FULL), 1);
+        assert_int_equal(settle(kernel), 0);
+        progs = load_kind(kernel, POOL_SMALL_FULL, 1);
         attach(&a, kernel, "svc", progs);
         assert_int_equal(udp_to_self("svc"), 0);
         detach(&a, "svc");
@@ -404,7 +431,8 @@ static void test_large_tables_are_shared(void **state) {
         assert_int_equal(tables_users(*registry), 1);
         detach(&a, "svc");
         assert_null(*registry);
-        assert_false(comes_back(kernel, id)); /* not of the pool's kind */
+        for (unsigned kind = 0; kind < _POOL_KIND_MAX; kind++)
+                assert_false(comes_back_as(kernel, kind, id));
         close_kernel(kernel);
 }
 
@@ -431,36 +459,37 @@ static void test_many_verdicts(void **state) {
                 detach(&a, "svc");
                 kernel->ops->progs_free(progs);
         }
-        assert_true(comes_back(kernel, ids[0]));
-        assert_false(comes_back(kernel, ids[1]));
+        assert_true(comes_back_as(kernel, POOL_SMALL_FULL, ids[0]));
+        assert_false(comes_back_as(kernel, POOL_SMALL_FULL, ids[1]));
+        assert_true(comes_back_as(kernel, POOL_MEDIUM_FULL, ids[1]));
         close_kernel(kernel);
 }
 
 /* What fails ahead is told when somebody asks, who then loads for himself or fails likewise. */
 static void test_failure_ahead(void **state) {
         Kernel *kernel = open_kernel();
-        KernelProgs *progs[POOL_SPARES + 2] = {};
+        KernelProgs *progs[POOL_SMALL_PLAIN_AHEAD + 2] = {};
         struct rlimit limit, low;
         KernelFailure failure = {};
         KernelProbeImage probe;
 
         progs[0] = load(kernel, 1);
-        assert_int_equal(settle(kernel), POOL_SPARES);
+        assert_int_equal(settle(kernel), POOL_SMALL_PLAIN_AHEAD);
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
         low = limit;
         low.rlim_cur = (rlim_t)count_fds() + 4;
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-        for (unsigned i = 1; i <= POOL_SPARES; i++)
+        for (unsigned i = 1; i <= POOL_SMALL_PLAIN_AHEAD; i++)
                 progs[i] = load(kernel, 1);
         assert_int_equal(settle(kernel), 0);
-        kernel_probe_image(CGP_MODE_ENFORCE, SUBJECT, &probe);
-        assert_true(kernel->ops->progs_load(
-                            kernel, &probe.image, &failure, &progs[POOL_SPARES + 1]) < 0);
-        assert_null(progs[POOL_SPARES + 1]);
+        make_image(POOL_SMALL_PLAIN, &probe);
+        assert_true(kernel->ops->progs_load(kernel, &probe.image, &failure,
+                            &progs[POOL_SMALL_PLAIN_AHEAD + 1]) < 0);
+        assert_null(progs[POOL_SMALL_PLAIN_AHEAD + 1]);
         (void)settle(kernel); /* it was asked, and fails once more */
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        progs[POOL_SPARES + 1] = load(kernel, 1);
-        assert_int_equal(settle(kernel), POOL_SPARES);
+        progs[POOL_SMALL_PLAIN_AHEAD + 1] = load(kernel, 1);
+        assert_int_equal(settle(kernel), POOL_SMALL_PLAIN_AHEAD);
         for (unsigned i = 0; i < ELEMENTSOF(progs); i++)
                 kernel->ops->progs_free(progs[i]);
         close_kernel(kernel);
