@@ -16,7 +16,10 @@ typedef struct WatchedDir {
         char *path;
         char **names;
         sd_event_source *source;
+        dev_t device;
+        ino_t inode;
         bool wanted;
+        bool gone; /* removed: what has the path now, if anything, is another */
 } WatchedDir;
 
 struct ListWatch {
@@ -49,7 +52,8 @@ static int on_settled(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* A file that is only just made is not written yet: its writer closes it. A link is whole at once. */
+/* A file that is only just made is not written yet: its writer closes it. A link is whole at once, and a directory
+ * is to be watched at once. */
 static bool is_whole(const WatchedDir *d, const char *name) {
         _cleanup_free_ char *path = NULL;
         struct stat st;
@@ -58,13 +62,15 @@ static bool is_whole(const WatchedDir *d, const char *name) {
                 path = NULL;
                 return true;
         }
-        return lstat(path, &st) >= 0 && (S_ISLNK(st.st_mode) || st.st_nlink > 1);
+        return lstat(path, &st) >= 0 && (!S_ISREG(st.st_mode) || st.st_nlink > 1);
 }
 
 static int on_inotify(sd_event_source *s, const struct inotify_event *event, void *userdata) {
         WatchedDir *d = userdata;
         ListWatch *watch = d->watch;
 
+        if (event->mask & (IN_DELETE_SELF | IN_IGNORED | IN_UNMOUNT))
+                d->gone = true;
         if (event->len > 0 &&
                 (!strv_contains(d->names, event->name) ||
                         ((event->mask & IN_CREATE) && !is_whole(d, event->name))))
@@ -102,13 +108,23 @@ ListWatch *list_watch_free(ListWatch *watch) {
         return NULL;
 }
 
+static bool is_watching(const WatchedDir *d, const char *path, const struct stat *st) {
+        return streq(d->path, path) && !d->gone && d->device == st->st_dev &&
+                d->inode == st->st_ino;
+}
+
 static int watch_get_dir(ListWatch *watch, const char *path, WatchedDir **ret) {
         _cleanup_(watched_dir_freep) WatchedDir *d = NULL;
+        _cleanup_close_ int fd = -EBADF;
         WatchedDir **dirs;
+        struct stat st;
         int r;
 
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
         for (size_t i = 0; i < watch->n_dirs; i++)
-                if (streq(watch->dirs[i]->path, path)) {
+                if (is_watching(watch->dirs[i], path, &st)) {
                         *ret = watch->dirs[i];
                         return 0;
                 }
@@ -116,10 +132,12 @@ static int watch_get_dir(ListWatch *watch, const char *path, WatchedDir **ret) {
         if (!d)
                 return -ENOMEM;
         d->watch = watch;
+        d->device = st.st_dev;
+        d->inode = st.st_ino;
         d->path = strdup(path);
         if (!d->path)
                 return -ENOMEM;
-        r = sd_event_add_inotify(watch->event, &d->source, path,
+        r = sd_event_add_inotify_fd(watch->event, &d->source, fd,
                 IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_DELETE |
                         IN_DELETE_SELF | IN_ONLYDIR,
                 on_inotify, d);
@@ -133,24 +151,49 @@ static int watch_get_dir(ListWatch *watch, const char *path, WatchedDir **ret) {
         return 0;
 }
 
-static int watch_add(ListWatch *watch, const char *file) {
-        _cleanup_free_ char *path = NULL;
-        WatchedDir *d;
-        char *slash;
+/* One name, which splits the path. */
+static int watch_add_name(ListWatch *watch, char *path) {
+        char *slash = strrchr(path, '/');
+        WatchedDir *d = NULL;
         int r;
 
-        if (asprintf(&path, "%s%s%s", *file == '/' ? "" : watch->dir, *file == '/' ? "" : "/",
-                    file) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        slash = strrchr(path, '/');
         *slash = '\0';
         r = watch_get_dir(watch, *path ? path : "/", &d);
         if (r < 0)
                 return r;
         d->wanted = true;
         return strv_contains(d->names, slash + 1) ? 0 : strv_extend(&d->names, slash + 1);
+}
+
+static int watch_add(ListWatch *watch, const char *file) {
+        _cleanup_free_ char *path = NULL;
+        int r, q;
+
+        if (asprintf(&path, "%s%s%s", *file == '/' ? "" : watch->dir, *file == '/' ? "" : "/",
+                    file) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        r = watch_add_name(watch, path);
+        /* The directory itself may be put in the place of another, or come back. */
+        q = strrchr(path, '/') ? watch_add_name(watch, path) : 0;
+        return r < 0 && r != -ENOENT ? r : q;
+}
+
+static bool is_gone(const WatchedDir *d) {
+        return d->gone;
+}
+
+static bool is_unwanted(const WatchedDir *d) {
+        return !d->wanted;
+}
+
+static void watch_drop(ListWatch *watch, bool (*drop)(const WatchedDir *d)) {
+        for (size_t i = watch->n_dirs; i-- > 0;)
+                if (drop(watch->dirs[i])) {
+                        watched_dir_free(watch->dirs[i]);
+                        watch->dirs[i] = watch->dirs[--watch->n_dirs];
+                }
 }
 
 int list_watch_set(ListWatch *watch, const ListTable *table) {
@@ -160,16 +203,14 @@ int list_watch_set(ListWatch *watch, const ListTable *table) {
                 watch->dirs[i]->names = strv_free(watch->dirs[i]->names);
                 watch->dirs[i]->wanted = false;
         }
+        /* First, as another may have the same inode. */
+        watch_drop(watch, is_gone);
         for (size_t i = 0; i < table->n_entries; i++) {
                 int r = table->entries[i].file ? watch_add(watch, table->entries[i].file) : 0;
 
                 if (r < 0 && ret == 0)
                         ret = r;
         }
-        for (size_t i = watch->n_dirs; i-- > 0;)
-                if (!watch->dirs[i]->wanted) {
-                        watched_dir_free(watch->dirs[i]);
-                        watch->dirs[i] = watch->dirs[--watch->n_dirs];
-                }
+        watch_drop(watch, is_unwanted);
         return ret;
 }

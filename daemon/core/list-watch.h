@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Tells when the file of a list may be another one: inotify on the directories that they are in, coalesced. */
+/* Tells when the file of a list may be another one: inotify on the directories that they are in, and
+ * on those above, coalesced. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -14,6 +15,7 @@ int list_watch_new(sd_event *event, const char *dir, void (*changed)(void *userd
 ListWatch *list_watch_free(ListWatch *watch);
 DEFINE_CLEANUP(ListWatch *, list_watch_freep, list_watch_free);
 
-/* From now on the files of this table are watched, and no others. A directory that cannot be watched (it is not
- * there, maybe) is left out, and the first such errno returned. */
+/* From now on the files of this table are watched, and no others; with the directories that they are in, which may be
+ * replaced, go and come. To be called again after each change that it tells of, before the files are read. What
+ * cannot be watched is left out, and the first such errno returned. */
 int list_watch_set(ListWatch *watch, const ListTable *table);

@@ -89,10 +89,6 @@ void manager_reread_lists(Manager *m) {
         m->list_base = list_table_ref(m->now.lists);
 }
 
-static void on_file_changed(void *userdata) {
-        manager_reread_lists(userdata);
-}
-
 void manager_watch_lists(Manager *m) {
         int r;
 
@@ -102,6 +98,14 @@ void manager_watch_lists(Manager *m) {
         if (r < 0)
                 log_warning_errno(r,
                         "Cannot watch the files of all lists; 'cgpolicyctl reload' reads them: %m");
+}
+
+static void on_file_changed(void *userdata) {
+        Manager *m = userdata;
+
+        /* A directory may be another one now. */
+        manager_watch_lists(m);
+        manager_reread_lists(m);
 }
 
 int manager_start_lists(Manager *m) {
