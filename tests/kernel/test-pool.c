@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Instances that are loaded ahead and used again: never while somebody may still run in them. */
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
@@ -17,153 +16,23 @@
 
 #include <cmocka.h>
 
-#include "kernel/kernel-private.h"
-#include "kernel/probe-image.h"
+#include "instances.h"
 #include "net.h"
-#include "sandbox.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 
-#define SUBJECT    7U
-#define INSIDE     "127.0.0.1" /* what the image allows */
 #define LARGE_SIZE (CGP_MEDIUM_TABLE_SIZE + 65536U)
-
-static Sandbox *sandbox;
-
-typedef struct Attached {
-        Kernel *kernel;
-        int cgroup_fd;
-        uint64_t cgroup_id;
-        KernelLink *links[CGP_N_HOOKS];
-} Attached;
-
-static Kernel *open_kernel(void) {
-        KernelConfig config = { .flows_max = 4096, .denials_max = 1024 };
-        KernelFailure failure;
-        Kernel *kernel = NULL;
-        int r;
-
-        r = kernel_open(sandbox->bpffs_fd, &config, &failure, &kernel);
-        if (r < 0)
-                fail_msg("open: %s: %s: %s", failure.step, strerror(-r), failure.log);
-        return kernel;
-}
-
-static void close_kernel(Kernel *kernel) {
-        assert_int_equal(kernel_remove_pins(kernel), 0);
-        kernel_close(kernel);
-}
-
-static unsigned settle_kind(Kernel *kernel, PoolKind kind) {
-        return pool_settle(((KernelBpf *)(void *)kernel)->pool, kind);
-}
 
 static unsigned settle(Kernel *kernel) {
         return settle_kind(kernel, POOL_SMALL_PLAIN);
-}
-
-static KernelProgs *load_image(Kernel *kernel, const PolicyImage *image) {
-        KernelFailure failure = {};
-        KernelProgs *progs = NULL;
-        int r;
-
-        r = kernel->ops->progs_load(kernel, image, &failure, &progs);
-        if (r < 0)
-                fail_msg("load: %s, hook %d: %s\n%s", failure.step, failure.hook, strerror(-r),
-                        failure.log);
-        return progs;
-}
-
-/* A probe image that goes into an instance of that kind. It restricts no binds, whatever it says. */
-static void make_image(PoolKind kind, KernelProbeImage *ret) {
-        static uint8_t tables[CGP_SMALL_TABLE_SIZE + 8];
-
-        kernel_probe_image(CGP_MODE_ENFORCE, SUBJECT, ret);
-        if (kind == POOL_SMALL_PLAIN || kind == POOL_MEDIUM_PLAIN)
-                ret->image.config.features &= ~CGP_INSTANCE_FEATURES;
-        if (kind == POOL_SMALL_PLAIN || kind == POOL_SMALL_FULL)
-                return;
-        memcpy(tables, ret->tables, sizeof(ret->tables));
-        ret->image.tables = tables;
-        ret->image.config.table_size = sizeof(tables);
-}
-
-static KernelProgs *load_kind(Kernel *kernel, PoolKind kind, uint64_t generation) {
-        KernelProbeImage probe;
-
-        make_image(kind, &probe);
-        probe.image.config.generation = generation;
-        return load_image(kernel, &probe.image);
 }
 
 static KernelProgs *load(Kernel *kernel, uint64_t generation) {
         return load_kind(kernel, POOL_SMALL_PLAIN, generation);
 }
 
-static void attach(Attached *a, Kernel *kernel, const char *name, const KernelProgs *progs) {
-        *a = (Attached){ .kernel = kernel };
-        a->cgroup_fd = sandbox_cgroup(sandbox, name, &a->cgroup_id);
-        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
-                assert_int_equal(kernel->ops->link_create(kernel, progs, hook, a->cgroup_fd,
-                                         SUBJECT, a->cgroup_id, &a->links[hook]),
-                        0);
-}
-
-static void publish(Attached *a, const KernelProgs *progs, unsigned first, unsigned last) {
-        for (unsigned hook = first; hook <= last; hook++)
-                assert_int_equal(
-                        a->kernel->ops->link_update(a->kernel, a->links[hook], progs, hook), 0);
-}
-
-static void detach(Attached *a, const char *name) {
-        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++)
-                assert_int_equal(a->kernel->ops->link_destroy(a->kernel, a->links[hook]), 0);
-        net_close(&a->cgroup_fd);
-        sandbox_remove_cgroup(sandbox, name);
-}
-
-static int count_fds(void) {
-        _cleanup_closedir_ DIR *dir = opendir("/proc/self/fd");
-        int n = 0;
-
-        assert_non_null(dir);
-        while (readdir(dir))
-                n++;
-        return n;
-}
-
-/* Is the program among those that whoever takes everything that was loaded ahead gets? Gives back all of them. */
-static bool comes_back_as(Kernel *kernel, PoolKind kind, uint32_t prog_id) {
-        KernelProgs *taken[POOL_SMALL_MAX + 1];
-        unsigned n = settle_kind(kernel, kind);
-        bool found = false;
-
-        assert_true(n <= POOL_SMALL_MAX);
-        for (unsigned i = 0; i < n; i++) {
-                taken[i] = load_kind(kernel, kind, 1);
-                found = found || kernel->ops->progs_id(taken[i], CGP_HOOK_EGRESS) == prog_id;
-        }
-        for (unsigned i = 0; i < n; i++)
-                kernel->ops->progs_free(taken[i]);
-        (void)settle_kind(kernel, kind);
-        return found;
-}
-
 static bool comes_back(Kernel *kernel, uint32_t prog_id) {
         return comes_back_as(kernel, POOL_SMALL_PLAIN, prog_id);
-}
-
-static int udp_to_self(const char *cgroup) {
-        int fd, r;
-
-        sandbox_enter(sandbox, cgroup);
-        fd = net_udp(AF_INET);
-        sandbox_leave(sandbox);
-        if (fd < 0)
-                return fd;
-        r = net_send_to(fd, "x", INSIDE, 9);
-        net_close(&fd);
-        return r;
 }
 
 static void test_spares_follow_the_first_load(void **state) {
@@ -525,10 +394,9 @@ static pid_t start_sender(void) {
 
 /* Nobody ever runs in an instance that is being cleared or filled: everything that is sent is allowed by
  * every image. */
-static void test_reuse_under_traffic(void **state) {
-        enum { CHANGES = 400 };
+static void reuse_under_traffic(PoolKind kind, unsigned n_changes) {
         Kernel *kernel = open_kernel();
-        KernelProgs *progs = load(kernel, 1);
+        KernelProgs *progs = load_kind(kernel, kind, 1);
         uint32_t first_id = 0;
         unsigned n_again = 0;
         int status = -1;
@@ -537,8 +405,8 @@ static void test_reuse_under_traffic(void **state) {
 
         attach(&a, kernel, "svc", progs);
         pid = start_sender();
-        for (unsigned i = 0; i < CHANGES; i++) {
-                KernelProgs *next = load(kernel, i + 2);
+        for (unsigned i = 0; i < n_changes; i++) {
+                KernelProgs *next = load_kind(kernel, kind, i + 2);
 
                 publish(&a, next, 0, CGP_N_HOOKS - 1);
                 kernel->ops->progs_free(progs);
@@ -558,6 +426,18 @@ static void test_reuse_under_traffic(void **state) {
         close_kernel(kernel);
 }
 
+static void test_reuse_under_traffic(void **state) {
+        reuse_under_traffic(POOL_SMALL_PLAIN, 400);
+}
+
+static void test_reuse_of_full_under_traffic(void **state) {
+        reuse_under_traffic(POOL_SMALL_FULL, 100);
+}
+
+static void test_reuse_of_medium_under_traffic(void **state) {
+        reuse_under_traffic(POOL_MEDIUM_PLAIN, 200);
+}
+
 static int test(Sandbox *s) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_spares_follow_the_first_load),
@@ -573,6 +453,8 @@ static int test(Sandbox *s) {
                 cmocka_unit_test(test_many_verdicts),
                 cmocka_unit_test(test_failure_ahead),
                 cmocka_unit_test(test_reuse_under_traffic),
+                cmocka_unit_test(test_reuse_of_full_under_traffic),
+                cmocka_unit_test(test_reuse_of_medium_under_traffic),
         };
 
         sandbox = s;
