@@ -289,6 +289,21 @@ int attachment_restore(Attachment *a, int cgroup_fd) {
         return r;
 }
 
+void attachment_verify(Attachment *a) {
+        for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
+                uint64_t cgroup_id;
+                uint32_t prog_id;
+
+                if (!a->links[hook] ||
+                        a->kernel->ops->link_query(
+                                a->kernel, a->links[hook], &prog_id, &cgroup_id) < 0 ||
+                        cgroup_id == 0)
+                        continue;
+                if (prog_id != a->record.hook[hook].cur_prog_id)
+                        a->hash = 0;
+        }
+}
+
 bool attachment_is_dead(Attachment *a) {
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
                 uint64_t cgroup_id;

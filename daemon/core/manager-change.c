@@ -495,7 +495,8 @@ int manager_validate(Manager *m, const char *json, PolicyDiags *diags) {
         return policy_parse_file("-", json, strlen(json), m->config.services, diags, &file);
 }
 
-/* A subject whose hooks do not carry one known image is published again whatever the policy says. */
+/* A subject whose hooks do not carry one known image, or no longer the one that was put there, is published again
+ * whatever the policy says. */
 static int manager_repair(Manager *m) {
         int ret = 0;
 
@@ -503,8 +504,12 @@ static int manager_repair(Manager *m) {
                 Unit *u = m->units[i];
                 int r;
 
-                if (!u->attachment || u->attachment->hash != 0)
+                if (!u->attachment)
                         continue;
+                attachment_verify(u->attachment);
+                if (u->attachment->hash != 0)
+                        continue;
+                log_notice("%s: its hooks do not carry its policy, publishing it again", u->name);
                 r = unit_converge(u);
                 if (r >= 0)
                         (void)unit_set_problem(u, NULL);

@@ -6,6 +6,7 @@
 #include "core/manager-internal.h"
 #include "core/packet.h"
 #include "policy/text.h"
+#include "util/log.h"
 #include "util/macro.h"
 
 static const PolicyEntry *entry_by_number(const Unit *u, uint32_t number) {
@@ -94,6 +95,7 @@ static Checked explain_kernel(
         };
         unsigned hook = flow->direction == CGP_DIR_OUT ? CGP_HOOK_EGRESS : CGP_HOOK_INGRESS;
         uint32_t expected;
+        Checked checked;
         int r;
 
         if (!u->attachment || !u->attachment->links[hook])
@@ -119,7 +121,7 @@ static Checked explain_kernel(
         expected = judgement->entry              ? judgement->entry->number
                 : flow->direction == CGP_DIR_OUT ? CGP_RULE_DEFAULT_OUT
                                                  : CGP_RULE_DEFAULT_IN;
-        return (Checked){
+        checked = (Checked){
                 .done = true,
                 .passes = run.passes,
                 .rule = run.rule,
@@ -127,6 +129,11 @@ static Checked explain_kernel(
                 .agrees = run.passes == judgement->passes &&
                         (judgement->reason == POLICY_REASON_OFF || run.rule == expected),
         };
+        if (!checked.agrees) {
+                log_error("%s: the loaded program does not do what its rules say", u->name);
+                u->attachment->hash = 0; /* a reload publishes it again */
+        }
+        return checked;
 }
 
 static int put_entry(
