@@ -132,27 +132,11 @@ CGP_INLINE __u64 cgp_glance_judge(const struct cgp_glance *g, __u64 view) {
         return cgp_classify(g->hi, g->lo, view, g->service, g->place);
 }
 
-/* The verdict of a UDP packet that the long way need not see; 0: it must. */
-CGP_INLINE __u64 cgp_glance_datagram(const struct cgp_glance *g, int is_egress) {
-        __u64 own_view = is_egress ? CGP_VIEW_OUT : g->arrival;
-        __u64 other_view = is_egress ? g->arrival : CGP_VIEW_OUT;
+/* Who opened the UDP conversation; CGP_OPENER_UNKNOWN where the long way has something to write, too. */
+CGP_INLINE __u64 cgp_glance_opener(const struct cgp_glance *g) {
         struct cgp_flow_key key = {};
         __u64 *remote = (__u64 *)(void *)key.remote;
-        __u64 own, other, opener;
         struct cgp_flow *flow;
-
-        own = cgp_glance_judge(g, own_view);
-        if (cgp_is_never(own))
-                return 0;
-        other = cgp_glance_judge(g, other_view);
-        if (cgp_is_allowed(own)) {
-                if (cgp_is_allowed(other))
-                        return own;
-        } else if (!cgp_is_allowed(other)) {
-                return 0;
-        }
-        if (cgp_is_never(other))
-                return 0;
 
         key.subject = cgp_image.config.subject;
         key.local_port = g->service >> 16;
@@ -161,10 +145,33 @@ CGP_INLINE __u64 cgp_glance_datagram(const struct cgp_glance *g, int is_egress) 
         remote[1] = bpf_cpu_to_be64(g->lo);
         key.protocol = IPPROTO_UDP;
         flow = bpf_map_lookup_elem(&cgp_flows, &key);
-        if (!flow || !cgp_flow_is_current(flow))
+        return flow && cgp_flow_is_current(flow) ? flow->opener : CGP_OPENER_UNKNOWN;
+}
+
+/* The verdict of a UDP packet that the long way need not see; 0: it must. If the sender opened the conversation
+ * and is allowed to, no other verdict than that can result, but for a never of the other view. */
+CGP_INLINE __u64 cgp_glance_datagram(const struct cgp_glance *g, int is_egress) {
+        __u64 own_view = is_egress ? CGP_VIEW_OUT : g->arrival;
+        __u64 other_view = is_egress ? g->arrival : CGP_VIEW_OUT;
+        __u32 never = is_egress ? CGP_FEATURE_NEVER_IN : CGP_FEATURE_NEVER_OUT;
+        __u64 own, other, opener;
+
+        own = cgp_glance_judge(g, own_view);
+        if (cgp_is_never(own))
                 return 0;
-        opener = flow->opener;
-        if (opener == CGP_OPENER_OF_VIEW(own_view))
+        opener = cgp_glance_opener(g);
+        if (cgp_is_allowed(own)) {
+                if (opener == CGP_OPENER_OF_VIEW(own_view) && !(cgp_image.config.features & never))
+                        return own;
+        } else if (opener != CGP_OPENER_OF_VIEW(other_view)) {
+                return 0;
+        }
+
+        other = cgp_glance_judge(g, other_view);
+        if (cgp_is_never(other))
+                return 0;
+        if (cgp_is_allowed(own) &&
+                (cgp_is_allowed(other) || opener == CGP_OPENER_OF_VIEW(own_view)))
                 return own;
         return opener == CGP_OPENER_OF_VIEW(other_view) ? other : 0;
 }
