@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long the compiler takes and how large its tables get, for policies of growing size. Prints one line
- * per policy: the median and the best of several runs, the size, and what the tables hold. The policies:
+ * How long the compiler takes and how large its tables get, for policies of growing size. Prints
+ * one line per policy: the median and the best of several runs, the size, and what the tables hold.
+ * The policies:
  *   mixed      hosts and ports that recur, now and then all peers: what people write
  *   distinct   a host and a port of its own for each rule
  *   services   a list of ports for all peers, then a host each

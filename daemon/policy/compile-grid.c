@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * From who decides to what is decided: rows of all addresses and combinations of sets, with the layers that
- * follow from others; what no decision tells apart becomes one row or class.
+ * From who decides to what is decided: rows of all addresses and combinations of sets, with the
+ * layers that follow from others; what no decision tells apart becomes one row or class.
  */
 #include "policy/compile-grid.h"
 
@@ -207,8 +207,8 @@ static uint64_t mildest(void *userdata, uint64_t a, uint64_t b) {
         return decision_action(b) < decision_action(a) ? b : a;
 }
 
-/* Bits of the lengths that prefixes of the view count as: between two of them lengths of lists matter only as to
- * which is longer. */
+/* Bits of the lengths that prefixes of the view count as: between two of them lengths of lists
+ * matter only as to which is longer. */
 static void grid_lengths(const GridBuilder *b, bool lengths[129]) {
         lengths[0] = true;
         for (unsigned family = 0; family < _GRID_AXIS_MAX; family++)
@@ -221,8 +221,8 @@ typedef struct ListMatch {
         uint8_t length;
 } ListMatch;
 
-/* Replaces each length by the least that compares alike with the lengths of prefixes and the other matches, so
- * that fewer combinations differ. */
+/* Replaces each length by the least that compares alike with the lengths of prefixes and the other
+ * matches, so that fewer combinations differ. */
 static void matches_settle(ListMatch *matches, size_t n, const bool lengths[129]) {
         uint8_t settled[129], next = 0;
         bool used[129] = {};

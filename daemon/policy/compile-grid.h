@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One view of one stack, precedence settled: for each address a row, for each combination of sets a class, for
- * each layer of places a line of decisions over the services. Private to the compiler.
+ * One view of one stack, precedence settled: for each address a row, for each combination of sets a
+ * class, for each layer of places a line of decisions over the services. Private to the compiler.
  *
- * Addresses are keys of 128 bits: an IPv4 address fills the first 32, so that one sweep serves both families.
+ * Addresses are keys of 128 bits: an IPv4 address fills the first 32, so that one sweep serves both
+ * families.
  */
 #pragma once
 
@@ -102,7 +103,8 @@ int lines_fail(int r, PolicyCompileFailure *reterr_failure);
 /* The POLICY_DIRECTION_* bit whose rules a view judges by. */
 unsigned grid_view_direction(unsigned view);
 
-/* Which view has the same verdicts for this stack, as far as its rules show: itself, or an earlier one. */
+/* Which view has the same verdicts for this stack, as far as its rules show: itself, or an earlier
+ * one. */
 unsigned grid_view_alias(const PolicyStack *stack, unsigned view);
 
 /* The columns of a view for all sources together. Errors as policy_compile(). */

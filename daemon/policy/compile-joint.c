@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The common refinement of two grids: only pairs of rows, of classes and of layers that occur together are
- * looked at, and pairs of lines only once, so that two policies that differ in one rule cost about as much as
- * one.
+ * The common refinement of two grids: only pairs of rows, of classes and of layers that occur
+ * together are looked at, and pairs of lines only once, so that two policies that differ in one
+ * rule cost about as much as one.
  */
 #include "policy/compile-joint.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A matrix has a cell for each line and each class of columns that some line tells apart. Lines have a trie
- * each, in full or as changes of another: less where lines are many and say little of their own. Which is smaller is
- * found by writing them.
+ * A matrix has a cell for each line and each class of columns that some line tells apart. Lines
+ * have a trie each, in full or as changes of another: less where lines are many and say little of
+ * their own. Which is smaller is found by writing them.
  */
 #include "policy/compile-layout.h"
 
@@ -45,8 +45,8 @@ static uint64_t mix(uint64_t line, uint64_t value) {
         return z ^ z >> 31;
 }
 
-/* A sum over all lines for each column, by what each run adds and takes away. Returns 0 if there are too many
- * runs to go on with a matrix. */
+/* A sum over all lines for each column, by what each run adds and takes away. Returns 0 if there
+ * are too many runs to go on with a matrix. */
 static int columns_sum(const Layout *layout, LineRun *runs, uint64_t *sums, bool *changes) {
         const Lines *lines = &layout->space->lines;
         size_t n_total = 0;
@@ -71,7 +71,8 @@ static int columns_sum(const Layout *layout, LineRun *runs, uint64_t *sums, bool
         return 1;
 }
 
-/* Sums say which columns are alike; whether they are, layout_fill_matrix() sees. Returns 0 as columns_sum(). */
+/* Sums say which columns are alike; whether they are, layout_fill_matrix() sees. Returns 0 as
+ * columns_sum(). */
 static int column_classes_init(ColumnClasses *c, const Layout *layout, LineRun *runs) {
         uint32_t n_columns = layout->space->lines.n_columns;
         _cleanup_(intern_done) Intern found = INTERN_INIT(sizeof(uint64_t));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From lines of verdicts to a matrix, or to a service trie of each line: whichever is smaller. Private to the
- * compiler. */
+/* From lines of verdicts to a matrix, or to a service trie of each line: whichever is smaller.
+ * Private to the compiler. */
 #pragma once
 
 #include "policy/compile-tables.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Trees of fixed height with 16 branches; equal subtrees are one by construction, so comparing two of them
- * is comparing two numbers. Columns behind the last one repeat it: they never add a value. Bounds of what is in a
- * subtree settle most questions without a walk.
+ * Trees of fixed height with 16 branches; equal subtrees are one by construction, so comparing two
+ * of them is comparing two numbers. Columns behind the last one repeat it: they never add a value.
+ * Bounds of what is in a subtree settle most questions without a walk.
  */
 #include "policy/compile-line.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Lines: a value for each column of a grid, as shared trees. Equal lines are one number, a line that differs
- * from another in one column costs one path of a tree, and what was once worked out for two lines is not
- * worked out again. So thousands of rules with ports of their own stay small on the way. Private to the
- * compiler.
+ * Lines: a value for each column of a grid, as shared trees. Equal lines are one number, a line
+ * that differs from another in one column costs one path of a tree, and what was once worked out
+ * for two lines is not worked out again. So thousands of rules with ports of their own stay small
+ * on the way. Private to the compiler.
  */
 #pragma once
 
@@ -68,8 +68,9 @@ typedef struct LineOp {
 
 void line_op_done(LineOp *op);
 
-/* Asks the function at least once about each pair of values that some column has, ascending where it had not been
- * asked before, and never about another pair. -E2BIG: over LINE_NODES_MAX; -ENOMEM. */
+/* Asks the function at least once about each pair of values that some column has, ascending where
+ * it had not been asked before, and never about another pair. -E2BIG: over LINE_NODES_MAX;
+ * -ENOMEM. */
 int lines_apply(Lines *lines, LineOp *op, Line a, Line b, Line *ret) _warn_unused_result_;
 
 /* From this column on, up to the next run. */
@@ -78,7 +79,8 @@ typedef struct LineRun {
         uint64_t value;
 } LineRun;
 
-/* Writes the runs of a line, neighbours of different values, into an array of n_columns; returns their number. */
+/* Writes the runs of a line, neighbours of different values, into an array of n_columns; returns
+ * their number. */
 size_t lines_runs(const Lines *lines, Line line, LineRun *runs);
 
 /* Columns first .. end - 1 have the value. */
@@ -88,8 +90,8 @@ typedef struct LineSegment {
         uint64_t value;
 } LineSegment;
 
-/* Segments that hold every column in which the line differs from the other, and tell its values there. Returns how
- * many, or -E2BIG: more than n_max. */
+/* Segments that hold every column in which the line differs from the other, and tell its values
+ * there. Returns how many, or -E2BIG: more than n_max. */
 int lines_difference(const Lines *lines, Line line, Line other, LineSegment *segments, int n_max);
 
 /* Makes room for n elements of this size; *array moves. -ENOMEM. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes every peer as prefixes of one family: ranges as the fewest that cover them, names as what they
- * stand for on this host. */
+/* Writes every peer as prefixes of one family: ranges as the fewest that cover them, names as what
+ * they stand for on this host. */
 #include "policy/compile-prefix.h"
 
 #include <errno.h>
@@ -11,7 +11,8 @@
 #define IPV4_BITS 32U
 #define IPV6_BITS 128U
 
-/* 224.0.0.0/4 and ff00::/8. In an `in` rule the destination has to be there, and the peer may be any. */
+/* 224.0.0.0/4 and ff00::/8. In an `in` rule the destination has to be there, and the peer may be
+ * any. */
 #define MULTICAST4_BITS 4U
 #define MULTICAST6_BITS 8U
 

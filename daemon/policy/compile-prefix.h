@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The peers of a view: prefixes in the order in which a sweep meets them, each with the group of entries that it
- * stands for. Entries with the same named peer are one group, so that a thousand rules of `internet` cost its
- * networks once. Private to the compiler.
+ * The peers of a view: prefixes in the order in which a sweep meets them, each with the group of
+ * entries that it stands for. Entries with the same named peer are one group, so that a thousand
+ * rules of `internet` cost its networks once. Private to the compiler.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Settles precedence. Who decides for an address is the least of what all its prefixes say, column by column.
- * Prefixes are swept in address order with a stack of those that cover the present address; a row is its
- * parent's with one more prefix laid over it, computed once for equal ones: a rule with thousands of peers
- * costs one row.
+ * Settles precedence. Who decides for an address is the least of what all its prefixes say, column
+ * by column. Prefixes are swept in address order with a stack of those that cover the present
+ * address; a row is its parent's with one more prefix laid over it, computed once for equal ones: a
+ * rule with thousands of peers costs one row.
  */
 #include "policy/compile-row.h"
 
@@ -83,8 +83,8 @@ static int rows_lay_entry(Rows *rows, uint16_t entry, uint32_t length, bool name
         return 0;
 }
 
-/* Does the entry hold in this layer, and as one that names an interface? Elsewhere nobody knows the interface or
- * whose networks these are: what would allow does not, what would refuse does. */
+/* Does the entry hold in this layer, and as one that names an interface? Elsewhere nobody knows the
+ * interface or whose networks these are: what would allow does not, what would refuse does. */
 static bool entry_holds(
         const GridSource *source, uint16_t entry, bool lan, uint32_t layer, bool *ret_named) {
         const PolicyRule *rule = source->stack->entries[entry].rule;

@@ -4,8 +4,9 @@
 
 #include "policy/compile-prefix.h"
 
-/* Precedence as a number, smaller is stronger; LINE_NONE: nobody. From the top: not a never, rank, 255 less the
- * length of the prefix, penalty of the service, no named interface, allow, position by number. */
+/* Precedence as a number, smaller is stronger; LINE_NONE: nobody. From the top: not a never, rank,
+ * 255 less the length of the prefix, penalty of the service, no named interface, allow, position by
+ * number. */
 #define PRECEDENCE_NOT_NEVER (UINT64_C(1) << 63)
 #define PRECEDENCE_RANK      55
 #define PRECEDENCE_RANK_MAX  0xffU
@@ -34,7 +35,7 @@ typedef struct Rows {
         Intern steps;        /* {row, chain}: a row with elements laid over it */
         uint32_t *step_rows; /* by step: the row that comes out */
         size_t n_step_rows;
-        Line *row_lines; /* n_layers for each; row 0 is nobody everywhere. LAYER_UNDECIDED is not filled */
+        Line *row_lines; /* n_layers for each; row 0 is nobody. LAYER_UNDECIDED is not filled */
         size_t n_row_lines;
         uint32_t n_rows;
 } Rows;

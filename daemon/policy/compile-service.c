@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Cuts the ports of each protocol that a rule names into the smallest intervals that matter. Protocols that
- * no rule names share one list, as only rules for any protocol match them.
+ * Cuts the ports of each protocol that a rule names into the smallest intervals that matter.
+ * Protocols that no rule names share one list, as only rules for any protocol match them.
  */
 #include "policy/compile-service.h"
 
@@ -203,8 +203,8 @@ static int break_push(BreakWriter *w, uint64_t start, uint64_t value) {
         return 0;
 }
 
-/* The runs that lie in the columns of a list, as ports of a protocol. at is the run that its first column
- * belongs to. */
+/* The runs that lie in the columns of a list, as ports of a protocol. at is the run that its first
+ * column belongs to. */
 static int break_push_list(BreakWriter *w, const ServiceList *list, uint64_t protocol,
         const LineRun *runs, size_t n_runs, size_t at) {
         uint32_t end = list->first_column + list->n_starts;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The columns of a view: protocols and ports, cut where some rule begins or ends to match. Private to the
- * compiler.
+ * The columns of a view: protocols and ports, cut where some rule begins or ends to match. Private
+ * to the compiler.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 #include "policy/compile-trie.h"
 
 #define SERVICE_PROTOCOLS 256U
-#define SERVICE_OTHER     SERVICE_PROTOCOLS /* the protocols that no rule names: they share columns */
+#define SERVICE_OTHER     SERVICE_PROTOCOLS /* protocols that no rule names: they share columns */
 #define SERVICE_LISTS     (SERVICE_PROTOCOLS + 1)
 #define SERVICE_KEY_BITS  24U
 #define COLUMNS_MAX       (1024U * 1024)
@@ -30,21 +30,22 @@ typedef struct ServiceColumns {
         size_t n_named;
 } ServiceColumns;
 
-/* Columns first..last match a service. penalty orders services by precedence, smaller is more specific: the
- * width of the port range, then whether the protocol is named. 17 bits. */
+/* Columns first..last match a service. penalty orders services by precedence, smaller is more
+ * specific: the width of the port range, then whether the protocol is named. 17 bits. */
 typedef struct ServiceSpan {
         uint32_t first;
         uint32_t last;
         uint32_t penalty;
 } ServiceSpan;
 
-/* Columns that no rule of this direction (POLICY_DIRECTION_*) of any of the sources cuts in two. Errors as
- * policy_compile(). */
+/* Columns that no rule of this direction (POLICY_DIRECTION_*) of any of the sources cuts in two.
+ * Errors as policy_compile(). */
 int service_columns_init(ServiceColumns *columns, const GridSource *sources, size_t n_sources,
         unsigned direction, PolicyCompileFailure *reterr_failure) _warn_unused_result_;
 void service_columns_done(ServiceColumns *columns);
 
-/* Writes the spans of a service, which is one that the columns were made for; returns their number. */
+/* Writes the spans of a service, which is one that the columns were made for; returns their
+ * number. */
 size_t service_columns_spans(const ServiceColumns *columns, const PolicyService *service,
         ServiceSpan spans[SERVICE_LISTS]);
 

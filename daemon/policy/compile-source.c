@@ -230,8 +230,8 @@ static bool lists_are_equal(const GridSource *source, const PolicyHost *other) {
         return true;
 }
 
-/* A name that the other numbering does not have, and that nobody wanted it to have, may still be that of an
- * interface. */
+/* A name that the other numbering does not have, and that nobody wanted it to have, may still be
+ * that of an interface. */
 static bool interfaces_are_known(const PolicyStack *stack, const PolicyCompileInput *other) {
         for (size_t i = 0; i < stack->n_entries; i++) {
                 const char *via = stack->entries[i].rule->via;

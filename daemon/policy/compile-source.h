@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One stack on its host, prepared for the views: the order of its entries, where rules with `via` hold, and
- * which of its lists are asked of the set map. Private to the compiler.
+ * One stack on its host, prepared for the views: the order of its entries, where rules with `via`
+ * hold, and which of its lists are asked of the set map. Private to the compiler.
  */
 #pragma once
 
@@ -9,8 +9,9 @@
 
 #include "policy/compile.h"
 
-/* The lists of a policy go into the tries of the image if they have at most this many networks together: so
- * many prefixes cost less than a look-up in the set map for each new peer, and a few KB. */
+/* The lists of a policy go into the tries of the image if they have at most this many networks
+ * together: so many prefixes cost less than a look-up in the set map for each new peer, and a few
+ * KB. */
 #define SOURCE_EXPAND_MAX 256U
 
 /* Places that no rule of the stack tells apart share a layer. The first two are the places of the
@@ -31,8 +32,8 @@ typedef struct GridSource {
         uint32_t n_places;           /* 1: places do not matter */
         uint32_t n_layers;
         uint8_t layers[CGP_MAX_PLACES]; /* by place */
-        uint64_t *
-                via_layers; /* by entry: bit per layer of interfaces in which its `via` holds; NULL: no place */
+        /* By entry: bit per layer of interfaces in which its `via` holds. NULL: no place matters. */
+        uint64_t *via_layers;
         bool *lists; /* by list of the host: some rule names it */
         PolicyNetwork *internet;
         size_t n_internet;
@@ -43,9 +44,9 @@ typedef struct GridSource {
 int compile_fail(
         PolicyCompileFailure *reterr_failure, const char *limit, size_t needed, size_t max);
 
-/* other (may be NULL) is what it will be laid over: where both mean the same lists, and all names of interfaces
- * are known there, its set map and its numbering are used, so that both sides can be compared exactly. Errors as
- * policy_compile(). */
+/* other (may be NULL) is what it will be laid over: where both mean the same lists, and all names
+ * of interfaces are known there, its set map and its numbering are used, so that both sides can be
+ * compared exactly. Errors as policy_compile(). */
 int grid_source_init(GridSource *source, const PolicyCompileInput *input,
         const PolicyCompileInput *other, unsigned side,
         PolicyCompileFailure *reterr_failure) _warn_unused_result_;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packs grids into tables. Verdicts, rows and classes are numbered in the order in which a walk over ascending
- * keys meets them: equal policies give equal bytes, whatever their counters.
+ * Packs grids into tables. Verdicts, rows and classes are numbered in the order in which a walk
+ * over ascending keys meets them: equal policies give equal bytes, whatever their counters.
  */
 #include "policy/compile-tables.h"
 
@@ -11,7 +11,8 @@
 #include "util/hash.h"
 #include "util/macro.h"
 
-/* A leaf of the first 64 bits of an IPv6 address has a bit that says whether a row or a cell follows. */
+/* A leaf of the first 64 bits of an IPv6 address has a bit that says whether a row or a cell
+ * follows. */
 #define LEAF6_MAX (CGP_LEAF_MASK >> 1)
 
 static size_t round8(size_t n) {
@@ -104,8 +105,8 @@ static int tables_add_ipv4(
                 tables, tries_add(&tables->tries, w.breaks, w.n_breaks, 32, ret_root));
 }
 
-/* The leaf for one value of the first 64 bits, within which breaks first..end - 1 lie. before: the class ahead of
- * the first of them. */
+/* The leaf for one value of the first 64 bits, within which breaks first..end - 1 lie. before: the
+ * class ahead of the first of them. */
 static int tables_add_low(Tables *tables, const GridAxis *axis, const uint32_t *classes,
         size_t first, size_t end, uint32_t before, uint16_t *ret_leaf) {
         _cleanup_(trie_writer_done) TrieWriter w = {};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Grids to the tables of an image: merges what no verdict tells apart, shares what is equal. Private to the
- * compiler. */
+/* Grids to the tables of an image: merges what no verdict tells apart, shares what is equal.
+ * Private to the compiler. */
 #pragma once
 
 #include "policy/compile-grid.h"
@@ -24,7 +24,7 @@ typedef struct TablesPart {
 typedef struct Tables {
         Intern verdicts; /* struct cgp_verdict */
         Tries tries;
-        Intern lows; /* uint16_t: entries at which walks of the last 64 bits begin; the first cells */
+        Intern lows;     /* uint16_t: where walks of the last 64 bits begin; the first cells */
         uint16_t *cells; /* behind those */
         size_t n_cells;
         size_t n_cells_allocated;
@@ -49,7 +49,8 @@ typedef struct Tables {
 
 void tables_done(Tables *tables);
 
-/* sources: by side of the grid's decisions. n_places is that of all views. Errors as policy_compile(). */
+/* sources: by side of the grid's decisions. n_places is that of all views. Errors as
+ * policy_compile(). */
 int tables_add_view(Tables *tables, unsigned view, const Grid *grid, GridSpace *space,
         const GridSource *sources) _warn_unused_result_;
 
@@ -63,16 +64,17 @@ static inline bool tables_ask_sets(const Tables *tables) {
         return false;
 }
 
-/* Completes the configuration (everything that describes the tables and what they can say; the members
- * unparsable_*, mode, and those of places and sets are input) and makes the image of both. Errors as
- * policy_compile(). */
+/* Completes the configuration (everything that describes the tables and what they can say; the
+ * members unparsable_*, mode, and those of places and sets are input) and makes the image of both.
+ * Errors as policy_compile(). */
 int tables_to_image(const Tables *tables, const struct cgp_config *config,
         PolicyImage **ret) _warn_unused_result_;
 
 /* -E2BIG of tries_add(), said in our words. */
 int tables_tries_fail(const Tables *tables, int r);
 
-/* The tries of both families over the grid's axes; classes: by row of the grid. Errors as policy_compile(). */
+/* The tries of both families over the grid's axes; classes: by row of the grid. Errors as
+ * policy_compile(). */
 int tables_add_addresses(Tables *tables, const Grid *grid, const uint32_t *classes,
         struct cgp_view *view) _warn_unused_result_;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * From stacks to images, and how two of them relate. Each view becomes a grid (compile-grid), two grids are
- * laid over each other where two stacks meet (compile-joint), and grids become tables (compile-tables).
+ * From stacks to images, and how two of them relate. Each view becomes a grid (compile-grid), two
+ * grids are laid over each other where two stacks meet (compile-joint), and grids become tables
+ * (compile-tables).
  */
 #include "policy/compile.h"
 
@@ -40,7 +41,8 @@ static bool stack_refuses(const PolicyStack *stack, unsigned direction) {
         return false;
 }
 
-/* A packet that cannot be judged by its bytes might be any packet: it passes only where every one would. */
+/* A packet that cannot be judged by its bytes might be any packet: it passes only where every one
+ * would. */
 static struct cgp_verdict unparsable(const PolicyCompileInput *input, unsigned direction) {
         bool out = direction == POLICY_DIRECTION_OUT;
 
@@ -73,8 +75,8 @@ static struct cgp_config config_of(const PolicyCompileInput *input) {
         };
 }
 
-/* What the places and sets of an image mean, by the last of the sources that has any: it is `to`, where there are
- * two. What does not depend on them does not name them. */
+/* What the places and sets of an image mean, by the last of the sources that has any: it is `to`,
+ * where there are two. What does not depend on them does not name them. */
 static void config_set_host(struct cgp_config *config, const Tables *tables,
         const GridSource *sources, size_t n_sources) {
         for (size_t i = 0; i < n_sources; i++) {
@@ -172,8 +174,8 @@ static unsigned pair_view_alias(const Pair *pair, unsigned view) {
                 grid_view_alias(pair->sources[1].stack, view));
 }
 
-/* Lays the grids of a view over each other. What both ask the set map or the place for must mean the same, else
- * `from` is judged by its strictest. */
+/* Lays the grids of a view over each other. What both ask the set map or the place for must mean
+ * the same, else `from` is judged by its strictest. */
 static int pair_join(const Pair *pair, GridSpace *space, unsigned view, LineOp *op, Grid *ret) {
         _cleanup_(grid_done) Grid from = {}, to = {};
         int r;
@@ -263,8 +265,8 @@ int policy_compare(const PolicyCompileInput *from, const PolicyCompileInput *to,
         return 0;
 }
 
-/* The decision that refuses what either side refuses. It is that of `to` if both refuse or neither does, and a
- * NEVER of either side stays one. */
+/* The decision that refuses what either side refuses. It is that of `to` if both refuse or neither
+ * does, and a NEVER of either side stays one. */
 static uint64_t intersect_decisions(void *userdata, uint64_t from, uint64_t to) {
         const Comparison *c = userdata;
         unsigned from_strictness = action_strictness(decision_action(from), c->from_mode);

@@ -15,7 +15,8 @@ void intern_done(Intern *intern) {
         *intern = (Intern){ .blob_size = intern->blob_size };
 }
 
-/* Only slots depend on it, nothing that is stored: made for speed, a multiplication for each word. */
+/* Only slots depend on it, nothing that is stored: made for speed, a multiplication for each
+ * word. */
 static uint32_t blob_hash(const uint8_t *blob, size_t size) {
         uint64_t hash = size * 0x9e3779b97f4a7c15ULL, word;
         unsigned __int128 product;
@@ -33,8 +34,8 @@ static uint32_t blob_hash(const uint8_t *blob, size_t size) {
         return (uint32_t)product ^ (uint32_t)(product >> 64);
 }
 
-/* The slot of an equal blob, or the free one where it belongs. Blobs are far away: few of other hashes are
- * looked at. */
+/* The slot of an equal blob, or the free one where it belongs. Blobs are far away: few of other
+ * hashes are looked at. */
 static uint64_t *intern_find_slot(const Intern *intern, const void *blob, uint32_t hash) {
         size_t i = hash & (intern->n_slots - 1);
 

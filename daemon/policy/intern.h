@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A set of equally sized blobs that numbers them in the order in which they are first seen. Exact: hashes
- * only find candidates, bytes decide. Equal sequences of blobs get equal numbers on every machine.
+ * A set of equally sized blobs that numbers them in the order in which they are first seen. Exact:
+ * hashes only find candidates, bytes decide. Equal sequences of blobs get equal numbers on every
+ * machine.
  */
 #pragma once
 
@@ -23,8 +24,8 @@ typedef struct Intern {
 
 void intern_done(Intern *intern);
 
-/* Finds the blob, or adds a copy of it. The blob must not lie in the set. Returns 1 if it was added, 0 if
- * it was there, -ENOMEM. */
+/* Finds the blob, or adds a copy of it. The blob must not lie in the set. Returns 1 if it was
+ * added, 0 if it was there, -ENOMEM. */
 int intern_add(Intern *intern, const void *blob, uint32_t *ret_index) _warn_unused_result_;
 
 /* Forgets all blobs but the first n. */

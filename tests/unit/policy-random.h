@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Stacks and hosts at random from a seed, for the tests of the policy library. They crowd around a few
- * addresses, ports, protocols and interfaces, so that rules overlap, tie and touch; look-ups are drawn from the
- * edges of the rules, of the host's networks and of the lists.
+ * Stacks and hosts at random from a seed, for the tests of the policy library. They crowd around a
+ * few addresses, ports, protocols and interfaces, so that rules overlap, tie and touch; look-ups
+ * are drawn from the edges of the rules, of the host's networks and of the lists.
  */
 #pragma once
 

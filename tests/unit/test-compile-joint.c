@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Comparison and intersection of two policies. In a small universe every question can be asked, so that the
- * answer is known exactly; in the wide one at random.
+ * Comparison and intersection of two policies. In a small universe every question can be asked, so
+ * that the answer is known exactly; in the wide one at random.
  */
 #include "policy-random.h"
 #include "policy-texts.h"
@@ -11,8 +11,8 @@
 #define A POLICY_DEFAULT_ALLOW
 #define D POLICY_DEFAULT_DENY
 
-/* Ranges reach two beyond the addresses; no rule of the small universe tells two keys apart that have the
- * same representative. */
+/* Ranges reach two beyond the addresses; no rule of the small universe tells two keys apart that
+ * have the same representative. */
 static const char *const small_addresses[] = { "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7",
         "2001:db8::4", "2001:db8::5", "2001:db8::6", "2001:db8::7" };
 static const char *const small_representatives[] = { "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4",
@@ -250,7 +250,8 @@ static void host_pair_init(HostPair *p, Random *random) {
         p->to.host.set_slot = p->from.host.set_slot + 1;
 }
 
-/* The place of an interface with exactly these names, or of none in particular, in the other host. */
+/* The place of an interface with exactly these names, or of none in particular, in the other
+ * host. */
 static bool place_on(
         const PolicyHost *host, uint32_t place, const PolicyHost *other, uint32_t *ret_place) {
         int id;
@@ -434,7 +435,8 @@ static void test_intersection(void **state) {
         assert_true(n_passed > 5000);
 }
 
-/* Where the sides have other set maps or numberings, the image asks one of them: what passes passes both. */
+/* Where the sides have other set maps or numberings, the image asks one of them: what passes passes
+ * both. */
 static void test_intersection_of_hosts(void **state) {
         unsigned n_passed = 0, n_refused = 0, n_needless = 0;
 

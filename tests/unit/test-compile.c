@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The compiler: precedence as a table of cases, and agreement with the reference evaluator at random. */
+/* The compiler: precedence as a table of cases, and agreement with the reference evaluator at
+ * random. */
 #include <stdio.h>
 
 #include "policy-random.h"
@@ -577,8 +578,8 @@ static void test_most_rules(void **state) {
         }
 }
 
-/* A port each for all peers, below a host each that takes all of tcp but these: every pair is a cell of its own. The
- * compiler finds out without writing them. */
+/* A port each for all peers, below a host each that takes all of tcp but these: every pair is a
+ * cell of its own. The compiler finds out without writing them. */
 static void test_too_many_cells(void **state) {
         enum { N = CGP_MAX_RULES / 2 };
         _cleanup_(crowd_done) Crowd c = {};

@@ -3,9 +3,10 @@
 #include "policy-random.h"
 #include "policy/image.h"
 
-/* Tables with one node per key byte that matters. IPv4 addresses 10.* are row 1, others 0; IPv6: 2001:* begins a walk
- * of the last 64 bits, where ::1 is row 1. tcp to ports 0x0100-0x01ff is column 1, others 0. View IN has lines: row 0
- * is a leaf, row 1 the trie of services. View BIND has two places and two classes of sets. */
+/* Tables with one node per key byte that matters. IPv4 addresses 10.* are row 1, others 0; IPv6:
+ * 2001:* begins a walk of the last 64 bits, where ::1 is row 1. tcp to ports 0x0100-0x01ff is
+ * column 1, others 0. View IN has lines: row 0 is a leaf, row 1 the trie of services. View BIND has
+ * two places and two classes of sets. */
 enum {
         NODE_ADDRESS,
         NODE_PROTOCOL,
@@ -20,8 +21,8 @@ enum {
         N_PATHS,
 };
 
-/* Cells: where the low walk begins, a matrix of two by two, two lines, a class for each of three combinations, two by
- * two pairs, two places of two rows and one column. */
+/* Cells: where the low walk begins, a matrix of two by two, two lines, a class for each of three
+ * combinations, two by two pairs, two places of two rows and one column. */
 enum {
         CELL_LOW,
         CELL_MATRIX,
@@ -324,8 +325,8 @@ static void flip(PolicyImage *image, Random *random, bool config) {
         image->config.n_verdicts = n_verdicts;
 }
 
-/* Flipped bytes change verdicts, but never lead outside of the tables: the sanitizer watches, and what comes
- * out is a verdict. */
+/* Flipped bytes change verdicts, but never lead outside of the tables: the sanitizer watches, and
+ * what comes out is a verdict. */
 static void test_flipped_bytes(void **state) {
         unsigned n_broken = 0, n_sound = 0;
 
