@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owns the reading of named lists, and the plain search in one. Lists have a million lines and come from
+ * Owns the reading of named lists, and the search in one. Lists have a million lines and come from
  * strangers: addresses are read in place, networks are sorted without a comparison where that is possible, and no
  * message repeats what stands in the file.
  */
@@ -429,34 +429,87 @@ PolicyList *policy_list_unref(PolicyList *list) {
         return NULL;
 }
 
-static int list_match4(const PolicyList *list, uint32_t address) {
-        int best = -1;
+/* Both searches look at the last network that does not begin behind the address. If it does not hold the address,
+ * what holds both is not longer than what the two have in common: so the search goes on with that. */
 
-        for (size_t i = 0; i < list->n_networks4; i++) {
-                const PolicyListNetwork4 *n = &list->networks4[i];
-                uint32_t mask = n->bits == 0 ? 0 : UINT32_MAX << (32 - n->bits);
-
-                if ((address & mask) == n->address)
-                        best = MAX(best, (int)n->bits);
-        }
-        return best;
+static uint32_t mask4(unsigned bits) {
+        return bits == 0 ? 0 : UINT32_MAX << (32 - bits);
 }
 
-static int list_match6(const PolicyList *list, uint64_t hi, uint64_t lo) {
-        int best = -1;
+/* How many networks are at or before this one in the order of the list. */
+static size_t list_rank4(const PolicyList *list, uint32_t address, unsigned bits) {
+        size_t low = 0, high = list->n_networks4;
 
-        for (size_t i = 0; i < list->n_networks6; i++) {
-                const PolicyListNetwork6 *n = &list->networks6[i];
-                uint64_t mask_hi = UINT64_MAX, mask_lo = 0;
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+                const PolicyListNetwork4 *n = &list->networks4[middle];
 
-                if (n->bits < 64)
-                        mask_hi = n->bits == 0 ? 0 : UINT64_MAX << (64 - n->bits);
-                else if (n->bits > 64)
-                        mask_lo = UINT64_MAX << (128 - n->bits);
-                if ((hi & mask_hi) == n->hi && (lo & mask_lo) == n->lo)
-                        best = MAX(best, (int)n->bits);
+                if (n->address < address || (n->address == address && n->bits <= bits))
+                        low = middle + 1;
+                else
+                        high = middle;
         }
-        return best;
+        return low;
+}
+
+static int list_match4(const PolicyList *list, uint32_t address) {
+        unsigned bits = 32;
+
+        for (;;) {
+                uint32_t start = address & mask4(bits);
+                size_t rank = list_rank4(list, start, bits);
+                const PolicyListNetwork4 *n;
+
+                if (rank == 0)
+                        return -1;
+                n = &list->networks4[rank - 1];
+                if ((address & mask4(n->bits)) == n->address)
+                        return n->bits;
+                bits = (unsigned)__builtin_clz(n->address ^ start);
+        }
+}
+
+static Address6 mask6(unsigned bits) {
+        return bits == 0 ? 0 : ~(Address6)0 << (128 - bits);
+}
+
+static Address6 network6_address(const PolicyListNetwork6 *n) {
+        return (Address6)n->hi << 64 | n->lo;
+}
+
+static size_t list_rank6(const PolicyList *list, Address6 address, unsigned bits) {
+        size_t low = 0, high = list->n_networks6;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+                const PolicyListNetwork6 *n = &list->networks6[middle];
+                Address6 begin = network6_address(n);
+
+                if (begin < address || (begin == address && n->bits <= bits))
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static int list_match6(const PolicyList *list, Address6 address) {
+        unsigned bits = 128;
+
+        for (;;) {
+                Address6 start = address & mask6(bits), different;
+                size_t rank = list_rank6(list, start, bits);
+                const PolicyListNetwork6 *n;
+
+                if (rank == 0)
+                        return -1;
+                n = &list->networks6[rank - 1];
+                if ((address & mask6(n->bits)) == network6_address(n))
+                        return n->bits;
+                different = network6_address(n) ^ start;
+                bits = different >> 64 != 0 ? (unsigned)__builtin_clzll((uint64_t)(different >> 64))
+                                            : 64 + (unsigned)__builtin_clzll((uint64_t)different);
+        }
 }
 
 int policy_list_match(const PolicyList *list, const uint8_t address[16]) {
@@ -470,5 +523,5 @@ int policy_list_match(const PolicyList *list, const uint8_t address[16]) {
         }
         if (hi == 0 && lo >> 32 == 0xffff)
                 return list_match4(list, (uint32_t)lo);
-        return list_match6(list, hi, lo);
+        return list_match6(list, (Address6)hi << 64 | lo);
 }

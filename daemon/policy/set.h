@@ -60,8 +60,9 @@ int policy_list_parse(const char *name, const char *path, const char *bytes, siz
 int policy_list_from_strv(const char *name, const char *path, unsigned line, char *const *networks,
         PolicyDiags *diags, PolicyList **ret) _warn_unused_result_;
 
-/* The longest network of the list that holds the address, in bits of its own family, or -1. The plain way: a walk
- * over all of them, for the reference evaluator. */
+/* The longest network of the list that holds the address, in bits of its own family, or -1. For the reference
+ * evaluator: it shares nothing with sets. Takes a few searches, not a walk: the sockets of a subject, which are as many
+ * as it likes, are each asked about. */
 int policy_list_match(const PolicyList *list, const uint8_t address[16]);
 
 /* One member of a combination: a list, and how long its longest matching network is. */

@@ -423,6 +423,78 @@ static void test_hash(void **state) {
         assert_int_not_equal(a->hash, d->hash);
 }
 
+/* Every network, one after the other. */
+static int walk(const PolicyList *list, uint64_t hi, uint64_t lo, bool v4) {
+        int best = -1;
+
+        for (size_t i = 0; v4 && i < list->n_networks4; i++) {
+                const PolicyListNetwork4 *n = &list->networks4[i];
+
+                if (n->bits == 0 || ((uint64_t)n->address ^ lo) << 32 >> (64 - n->bits) == 0)
+                        best = n->bits > best ? n->bits : best;
+        }
+        for (size_t i = 0; !v4 && i < list->n_networks6; i++) {
+                const PolicyListNetwork6 *n = &list->networks6[i];
+                unsigned high = n->bits < 64 ? n->bits : 64, low = n->bits - high;
+
+                if ((high == 0 || (n->hi ^ hi) >> (64 - high) == 0) &&
+                        (low == 0 || (n->lo ^ lo) >> (64 - low) == 0))
+                        best = n->bits > best ? n->bits : best;
+        }
+        return best;
+}
+
+/* Few bits vary, so that networks are within others, side by side, and at both ends of what there is. */
+static void test_match_among_many(void **state) {
+        enum { N_LISTS = 300, N_QUESTIONS = 200 };
+        const uint64_t few4 = 0xc0018003, few6 = 0xc000000000000001;
+        unsigned n_found = 0;
+
+        for (unsigned round = 0; round < N_LISTS; round++) {
+                _cleanup_(policy_list_unrefp) PolicyList *list = NULL;
+                unsigned n = (unsigned)(random_word() % 40);
+                char text[2 * 40 * 64];
+                size_t used = 0;
+
+                for (unsigned i = 0; i < n; i++) {
+                        unsigned bits4 = (unsigned)(random_word() % 33);
+                        unsigned bits6 = (unsigned)(random_word() % 129);
+                        uint32_t a = (uint32_t)(random_word() & few4 &
+                                (bits4 == 0 ? 0 : UINT32_MAX << (32 - bits4)));
+                        uint64_t hi = random_word() & few6 &
+                                (bits6 == 0                  ? 0
+                                                : bits6 < 64 ? UINT64_MAX << (64 - bits6)
+                                                             : UINT64_MAX);
+                        uint64_t lo = random_word() & few6 &
+                                (bits6 <= 64 ? 0 : UINT64_MAX << (128 - bits6));
+
+                        used += (size_t)sprintf(text + used, "%u.%u.%u.%u/%u\n", a >> 24,
+                                a >> 16 & 255, a >> 8 & 255, a & 255, bits4);
+                        used += (size_t)sprintf(text + used, "%x:0:0:%x:%x:0:0:%x/%u\n",
+                                (unsigned)(hi >> 48), (unsigned)(hi & 0xffff), (unsigned)(lo >> 48),
+                                (unsigned)(lo & 0xffff), bits6);
+                }
+                assert_int_equal(policy_list_parse("l", PATH, text, used, NULL, &list), 0);
+                for (unsigned i = 0; i < N_QUESTIONS; i++) {
+                        bool v4 = i % 2;
+                        uint64_t hi = v4 ? 0 : random_word() & few6;
+                        uint64_t lo =
+                                v4 ? 0xffff00000000 | (random_word() & few4) : random_word() & few6;
+                        uint8_t address[16];
+                        int bits;
+
+                        for (unsigned k = 0; k < 8; k++) {
+                                address[k] = (uint8_t)(hi >> (56 - 8 * k));
+                                address[k + 8] = (uint8_t)(lo >> (56 - 8 * k));
+                        }
+                        bits = policy_list_match(list, address);
+                        assert_int_equal(bits, walk(list, hi, lo, v4));
+                        n_found += bits > 0;
+                }
+        }
+        assert_true(n_found > N_LISTS);
+}
+
 static void test_match(void **state) {
         _cleanup_(policy_list_unrefp) PolicyList *list =
                 parse("10.0.0.0/8\n10.1.0.0/16\n::/0\n2001:db8::/33\n2001:db8::/65\n2001:db8::5\n");
@@ -476,6 +548,7 @@ int main(void) {
                 cmocka_unit_test(test_strv),
                 cmocka_unit_test(test_hash),
                 cmocka_unit_test(test_match),
+                cmocka_unit_test(test_match_among_many),
                 cmocka_unit_test(test_references),
         };
 
