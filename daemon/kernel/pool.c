@@ -198,10 +198,10 @@ static bool find_shortage(const Pool *pool, PoolKind *ret) {
 }
 
 static void load_spare(Pool *pool, PoolKind kind) {
+        _cleanup_(instance_freep) Instance *instance = NULL;
         Shelf *shelf = &pool->shelves[kind];
         LoaderInput input = pool_input(pool, kind);
         LoaderFailure failure = {};
-        Instance *instance = NULL;
         int r;
 
         (void)pthread_mutex_unlock(&pool->lock);
@@ -212,7 +212,9 @@ static void load_spare(Pool *pool, PoolKind kind) {
                 shelf->failure = failure;
                 return;
         }
-        add_spare(shelf, instance);
+        /* Others may have come back meanwhile. */
+        if (shelf->n_spares < kinds[kind].n_max)
+                add_spare(shelf, TAKE_PTR(instance));
 }
 
 static void *run_recycler(void *userdata) {
