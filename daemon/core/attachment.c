@@ -289,19 +289,21 @@ int attachment_restore(Attachment *a, int cgroup_fd) {
         return r;
 }
 
-void attachment_verify(Attachment *a) {
+int attachment_verify(Attachment *a) {
         for (unsigned hook = 0; hook < CGP_N_HOOKS; hook++) {
                 uint64_t cgroup_id;
                 uint32_t prog_id;
+                int r;
 
-                if (!a->links[hook] ||
-                        a->kernel->ops->link_query(
-                                a->kernel, a->links[hook], &prog_id, &cgroup_id) < 0 ||
-                        cgroup_id == 0)
+                if (!a->links[hook])
                         continue;
-                if (prog_id != a->record.hook[hook].cur_prog_id)
+                r = a->kernel->ops->link_query(a->kernel, a->links[hook], &prog_id, &cgroup_id);
+                if (r < 0)
+                        return r;
+                if (cgroup_id != 0 && prog_id != a->record.hook[hook].cur_prog_id)
                         a->hash = 0;
         }
+        return 0;
 }
 
 bool attachment_is_dead(Attachment *a) {

@@ -65,7 +65,7 @@ int attachment_destroy(Attachment *a);
 int attachment_restore(Attachment *a, int cgroup_fd) _warn_unused_result_;
 
 /* Does each hook carry the program that was put there? hash is 0 if somebody else put another one there. */
-void attachment_verify(Attachment *a);
+int attachment_verify(Attachment *a) _warn_unused_result_;
 
 /* Are the cgroup and its last socket gone, so that no hook can ever run again? */
 bool attachment_is_dead(Attachment *a);

@@ -506,11 +506,14 @@ static int manager_repair(Manager *m) {
 
                 if (!u->attachment)
                         continue;
-                attachment_verify(u->attachment);
-                if (u->attachment->hash != 0)
+                r = attachment_verify(u->attachment);
+                if (r >= 0 && u->attachment->hash != 0)
                         continue;
-                log_notice("%s: its hooks do not carry its policy, publishing it again", u->name);
-                r = unit_converge(u);
+                if (r >= 0) {
+                        log_notice("%s: its hooks do not carry its policy, publishing it again",
+                                u->name);
+                        r = unit_converge(u);
+                }
                 if (r >= 0)
                         (void)unit_set_problem(u, NULL);
                 else if (ret == 0)
