@@ -90,7 +90,8 @@ CGP_INLINE int cgp_bind_judge(void *ctx, struct cgp_tuple *t, __u32 hook) {
 }
 
 /* In audit a bind goes on after it was reported, and post_bind would report it again. Nothing but a count
- * depends on this: in enforce every hook judges for itself. */
+ * depends on this: in enforce every hook judges for itself. All subjects above share the notes: a hook skips what
+ * another hook of its own has seen, and never what another subject's program of the same hook has. */
 CGP_INLINE struct cgp_sk *cgp_bind_notes(struct bpf_sock *sk) {
         if (!cgp_is_audit() || !sk)
                 return NULL;
@@ -102,12 +103,14 @@ CGP_INLINE int cgp_bind_call(struct bpf_sock_addr *ctx, struct cgp_tuple *t, __u
         struct cgp_sk *notes;
 
         t->local_port = bpf_ntohs(ctx->user_port);
-        if (protocol < 0 || t->local_port == 0)
+        if (protocol < 0)
                 return CGP_PROCEED;
-        t->protocol = protocol;
         notes = cgp_bind_notes(ctx->sk);
         if (notes)
-                notes->reported_port = t->local_port;
+                notes->asked_port = t->local_port;
+        if (t->local_port == 0)
+                return CGP_PROCEED;
+        t->protocol = protocol;
         return cgp_bind_judge(ctx, t, hook);
 }
 
@@ -156,10 +159,10 @@ CGP_INLINE int cgp_bind_done(struct bpf_sock *ctx, struct cgp_tuple *t, __u32 ho
         t->local_port = ctx->src_port;
         t->protocol = protocol;
         notes = cgp_bind_notes(ctx);
-        if (notes && notes->reported_port == t->local_port)
+        if (notes && notes->asked_port == t->local_port)
                 return CGP_PROCEED;
         if (notes)
-                notes->reported_port = t->local_port;
+                notes->chosen_port = t->local_port;
         return cgp_bind_judge(ctx, t, hook);
 }
 

@@ -87,7 +87,9 @@ int cgp_sock_ops(struct bpf_sock_ops *ctx) {
                         cgp_image.config.mode == CGP_MODE_OFF)
                         break;
                 storage = bpf_sk_storage_get(&cgp_sk, sk, NULL, 0);
-                if (storage && storage->reported_port == ctx->local_port)
+                if (storage &&
+                        (storage->asked_port == ctx->local_port ||
+                                storage->chosen_port == ctx->local_port))
                         break;
                 cgp_report_listen(ctx, storage);
                 break;

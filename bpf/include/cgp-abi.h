@@ -286,10 +286,11 @@ struct cgp_sk {
         __u32 pid; /* thread group that made the socket; 0: unknown */
         __u32 uid;
         char comm[16];
-        __u8 created; /* 1: made under a cgpolicy program, so not older than the attachment */
-        __u8 opener;  /* CGP_OPENER_*, TCP and connected sockets only */
-        __u16 reported_port; /* mode audit: the bind that was reported last, so that it is not twice */
-        __u8 _pad[4];
+        __u8 created;     /* 1: made under a cgpolicy program, so not older than the attachment */
+        __u8 opener;      /* CGP_OPENER_*, TCP and connected sockets only */
+        __u16 asked_port; /* mode audit: what the last bind() asked for, as bind4 and bind6 report it */
+        __u16 chosen_port; /* likewise, what the kernel chose, as post_bind reports it */
+        __u8 _pad[2];
 };
 
 /* The memory of a UDP, UDP-Lite, SCTP or ICMP echo conversation (map cgp_flows, LRU). */

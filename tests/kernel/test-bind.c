@@ -140,6 +140,26 @@ static void only_reports_in_audit(void **state) {
         subject_publish(subject, &policy);
 }
 
+/* Each level counts for itself, once: what the one has seen of a socket is nothing to the other. */
+static void reports_on_each_level(void **state) {
+        TestPolicy audit = policy;
+        Subject *inner;
+
+        audit.mode = POLICY_MODE_AUDIT;
+        subject_publish(subject, &audit);
+        inner = subject_attach(sandbox, kernel, "bind/inner", 2, &audit);
+        sandbox_enter(sandbox, "bind/inner");
+        assert_int_equal(try_bind(AF_INET, SOCK_STREAM, "127.0.0.1", 8000, NULL), 0);
+        assert_int_equal(subject_counter(subject, TEST_SLOT_RULE + 0).would, 1);
+        assert_int_equal(subject_counter(inner, TEST_SLOT_RULE + 0).would, 1);
+        assert_int_equal(try_bind(AF_INET, SOCK_DGRAM, "127.3.0.1", 0, NULL), 0);
+        assert_int_equal(subject_counter(subject, TEST_SLOT_RULE + 5).would, 1);
+        assert_int_equal(subject_counter(inner, TEST_SLOT_RULE + 5).would, 1);
+        subject_detach(inner);
+        sandbox_enter(sandbox, "bind");
+        subject_publish(subject, &policy);
+}
+
 /* listen() without bind() takes a port that nothing could refuse. */
 static void reports_a_listener_without_bind(void **state) {
         TestPolicy all = { .rules = { "deny bind tcp", "allow any" } };
@@ -163,6 +183,7 @@ static int run(Sandbox *s) {
                 cmocka_unit_test_setup(judges_mptcp_as_tcp, clear),
                 cmocka_unit_test_setup(uses_the_chosen_errno, clear),
                 cmocka_unit_test_setup(only_reports_in_audit, clear),
+                cmocka_unit_test_setup(reports_on_each_level, clear),
                 cmocka_unit_test_setup(reports_a_listener_without_bind, clear),
         };
 
