@@ -114,14 +114,15 @@ static void raise_file_limit(void) {
                 log_debug_errno(errno, "Cannot raise the limit of open files, ignoring: %m");
 }
 
-static int open_kernel(const PrivateDir *dir, Kernel **ret, KernelCapabilities *ret_capabilities) {
+/* *kernel is to be closed in any case: what was pinned by then can only be removed through it. */
+static int open_kernel(
+        const PrivateDir *dir, Kernel **kernel, KernelCapabilities *ret_capabilities) {
         KernelFailure failure = { .hook = -1 };
-        _cleanup_(kernel_closep) Kernel *kernel = NULL;
         int r;
 
-        r = kernel_open(dir->bpf_fd, NULL, &failure, &kernel);
+        r = kernel_open(dir->bpf_fd, NULL, &failure, kernel);
         if (r >= 0)
-                r = kernel_probe(kernel, ret_capabilities, &failure);
+                r = kernel_probe(*kernel, ret_capabilities, &failure);
         if (r < 0) {
                 log_error_errno(r, "The kernel refused to %s%s%s: %m%s%s", strempty(failure.step),
                         failure.hook >= 0 ? " hook " : "",
@@ -137,7 +138,6 @@ static int open_kernel(const PrivateDir *dir, Kernel **ret, KernelCapabilities *
                                 kernel_hook_to_string(hook));
                         return EXIT_STATUS_NOT_SUPPORTED;
                 }
-        *ret = TAKE_PTR(kernel);
         return 0;
 }
 
@@ -175,7 +175,7 @@ static int serve(PrivateDir *dir, bool *ret_in_force) {
 
         status = open_kernel(dir, &kernel, &capabilities);
         if (status != 0)
-                return status;
+                goto end;
         r = sd_event_default(&event);
         if (r < 0)
                 goto fail;
@@ -199,7 +199,7 @@ static int serve(PrivateDir *dir, bool *ret_in_force) {
 
         status = private_listen(dir);
         if (status != 0)
-                return status;
+                goto end;
         r = bus_server_new(event, manager, &dir->socket_fd, &server);
         if (r < 0)
                 goto fail;
@@ -220,7 +220,12 @@ static int serve(PrivateDir *dir, bool *ret_in_force) {
                 return 0;
 fail:
         log_error_errno(r, "Stopping: %m");
-        return EXIT_STATUS_FAILURE;
+        status = EXIT_STATUS_FAILURE;
+end:
+        /* A start that failed leaves nothing, unless there was something in force already. */
+        if (kernel && kernel_remove_pins(kernel) >= 0)
+                *ret_in_force = false;
+        return status;
 }
 
 int main(int argc, char *argv[]) {
