@@ -103,19 +103,15 @@ CGP_INLINE int cgp_flow_is_current(const struct cgp_flow *flow) {
 
 /* Remembers the conversation that this packet opened. entry: a stale one in its place, or NULL. */
 CGP_INLINE int cgp_flow_store(
-        const struct cgp_flow_key *key, struct cgp_flow *entry, __u32 opener, __u64 now) {
+        const struct cgp_flow_key *key, const struct cgp_flow *entry, __u32 opener, __u64 now) {
         struct cgp_flow flow = { .seen = now, .tick = bpf_jiffies64(), .opener = opener };
         long r;
 
-        if (entry) {
-                entry->opener = opener;
-                entry->tick = flow.tick;
-                entry->seen = now;
-                return 0;
-        }
-        r = bpf_map_update_elem(&cgp_flows, key, &flow, BPF_NOEXIST);
+        /* Never in place: the element may be another conversation's by the time that it is written. */
+        r = bpf_map_update_elem(&cgp_flows, key, &flow, entry ? BPF_ANY : BPF_NOEXIST);
         if (r == 0) {
-                cgp_stat_add(CGP_STAT_FLOWS_INSERTED);
+                if (!entry)
+                        cgp_stat_add(CGP_STAT_FLOWS_INSERTED);
                 return 0;
         }
         if (r == -17) /* EEXIST: another CPU was faster */

@@ -20,7 +20,8 @@
 
 #define MANAGER_DYING_MAX 4096U
 
-typedef struct Batch Batch; /* manager-events.c */
+typedef struct Batch Batch;   /* manager-events.c */
+typedef struct Ending Ending; /* manager-sockets.c */
 
 /* What policies are compiled with beside the files. */
 typedef struct Surroundings {
@@ -96,6 +97,7 @@ struct Manager {
         NetDestroyer *destroyer;
         bool cannot_destroy; /* this kernel */
         sd_event_source *destroy_source;
+        Ending *ending; /* whose conversations are being ended */
 
         LogFile *log;
         KernelRing *ring;
@@ -278,6 +280,7 @@ int manager_add_list_problems(const Manager *m, char ***list) _warn_unused_resul
 /* manager-sockets.c */
 /* After the reply: ends the conversations that the units' policies refuse now. */
 void manager_end_conversations(Manager *m);
+void manager_forget_conversations(Manager *m);
 
 /* manager-job.c */
 void manager_end_job(Manager *m, Unit *u);

@@ -12,17 +12,38 @@
 #include "core/manager-internal.h"
 #include "util/log.h"
 #include "util/macro.h"
+#include "util/time.h"
 
-/* Each enumeration walks all sockets of the namespace, so a change of many units must not make many. */
-typedef struct Ending {
-        Manager *manager;
-        Unit *unit;
-        NetSocketId *doomed;
-        size_t n_doomed;
-} Ending;
+/* How long the loop is kept at a time. How many sockets there are is for the job to say, and how long one takes to
+ * judge is for the policy: nobody else may have to wait for either. */
+#define SLICE_USEC 10000U
 
-static void ending_done(Ending *ending) {
-        free(ending->doomed);
+/* The rest of a unit's sockets wait for their timeouts. */
+#define SOCKETS_MAX 65536U
+
+/* One unit's sockets, in slices. The unit is known by name: it may be gone by the next one. */
+struct Ending {
+        char *unit;
+        KernelSocket *sockets;
+        size_t n_sockets;
+        size_t n_allocated;
+        size_t next;
+        unsigned n_ended;
+};
+
+static Ending *ending_free(Ending *ending) {
+        if (!ending)
+                return NULL;
+        free(ending->unit);
+        free(ending->sockets);
+        free(ending);
+        return NULL;
+}
+DEFINE_CLEANUP(Ending *, ending_freep, ending_free);
+
+void manager_forget_conversations(Manager *m) {
+        m->destroy_source = sd_event_source_disable_unref(m->destroy_source);
+        m->ending = ending_free(m->ending);
 }
 
 static bool has_conversation(const KernelSocket *s) {
@@ -86,21 +107,56 @@ static bool policy_ends(const Policy *policy, const PolicyPlace *place, const Ke
 
 static int on_socket(void *userdata, const KernelSocket *s) {
         Ending *ending = userdata;
-        const Policy *policy = ending->unit->policy;
-        NetSocketId *doomed;
-        PolicyPlace place;
 
         if (!has_conversation(s))
                 return 0;
-        place = socket_place(ending->manager, policy->host, s);
-        if (!policy_ends(policy, &place, s))
+        if (ending->n_sockets == SOCKETS_MAX)
+                return -E2BIG;
+        if (ending->n_sockets == ending->n_allocated) {
+                size_t n = MAX(2 * ending->n_allocated, 64U);
+                KernelSocket *sockets = reallocarray(ending->sockets, n, sizeof(*sockets));
+
+                if (!sockets)
+                        return -ENOMEM;
+                ending->sockets = sockets;
+                ending->n_allocated = n;
+        }
+        ending->sockets[ending->n_sockets++] = *s;
+        return 0;
+}
+
+/* Takes the next unit that was tightened. Returns 0 if there is none. */
+static int manager_next_ending(Manager *m) {
+        _cleanup_(ending_freep) Ending *ending = NULL;
+        Unit *u = NULL;
+        int r;
+
+        for (size_t i = 0; i < m->n_units && !u; i++)
+                if (m->units[i]->was_tightened)
+                        u = m->units[i];
+        if (!u)
                 return 0;
-        /* Not while the iterator holds them. */
-        doomed = reallocarray(ending->doomed, ending->n_doomed + 1, sizeof(*doomed));
-        if (!doomed)
-                return -ENOMEM;
-        ending->doomed = doomed;
-        doomed[ending->n_doomed] = (NetSocketId){
+        u->was_tightened = false;
+        if (!u->attachment || u->policy->stack.mode != POLICY_MODE_ENFORCE)
+                return 1;
+
+        ending = calloc(1, sizeof(*ending));
+        if (ending)
+                ending->unit = strdup(u->name);
+        if (!ending || !ending->unit) {
+                log_debug("%s: no memory to end its conversations, ignoring", u->name);
+                return 1;
+        }
+        /* Each walks all sockets of the namespace, and none is judged while the kernel holds them. */
+        r = m->kernel->ops->sockets_each(m->kernel, u->cgroup_fd, on_socket, ending);
+        if (r < 0)
+                log_debug_errno(r, "%s: cannot list all its sockets, ignoring: %m", u->name);
+        m->ending = TAKE_PTR(ending);
+        return 1;
+}
+
+static void manager_end_socket(Manager *m, Ending *ending, const KernelSocket *s) {
+        NetSocketId id = {
                 .family = s->family,
                 .protocol = s->protocol,
                 .local_port = s->local_port,
@@ -108,52 +164,57 @@ static int on_socket(void *userdata, const KernelSocket *s) {
                 .ifindex = s->ifindex,
                 .cookie = s->cookie,
         };
-        memcpy(doomed[ending->n_doomed].local, s->local, sizeof(s->local));
-        memcpy(doomed[ending->n_doomed].remote, s->remote, sizeof(s->remote));
-        ending->n_doomed++;
-        return 0;
-}
-
-static void unit_end_conversations(Manager *m, Unit *u) {
-        _cleanup_(ending_done) Ending ending = { .manager = m, .unit = u };
-        unsigned n = 0;
         int r;
 
-        if (!u->attachment || u->policy->stack.mode != POLICY_MODE_ENFORCE)
-                return;
-        r = m->kernel->ops->sockets_each(m->kernel, u->cgroup_fd, on_socket, &ending);
-        if (r < 0)
-                log_debug_errno(r, "%s: cannot list its sockets, ignoring: %m", u->name);
-        if (ending.n_doomed == 0)
-                return;
         if (!m->destroyer && !m->cannot_destroy) {
                 r = net_destroyer_new(&m->destroyer);
                 m->cannot_destroy = r == -EOPNOTSUPP;
                 if (r < 0)
                         log_debug_errno(r, "Cannot end sockets, ignoring: %m");
         }
-        for (size_t i = 0; m->destroyer && i < ending.n_doomed; i++) {
-                r = net_destroyer_destroy(m->destroyer, &ending.doomed[i]);
-                n += r >= 0;
-                if (r < 0 && r != -ENOENT)
-                        log_debug_errno(r, "%s: cannot end a socket, ignoring: %m", u->name);
-                m->cannot_destroy = m->cannot_destroy || r == -EOPNOTSUPP;
-        }
-        if (n > 0)
-                log_info(
-                        "%s: ended %u sockets that its policy does not allow any more", u->name, n);
+        if (!m->destroyer)
+                return;
+        memcpy(id.local, s->local, sizeof(id.local));
+        memcpy(id.remote, s->remote, sizeof(id.remote));
+        r = net_destroyer_destroy(m->destroyer, &id);
+        ending->n_ended += r >= 0;
+        if (r < 0 && r != -ENOENT)
+                log_debug_errno(r, "%s: cannot end a socket, ignoring: %m", ending->unit);
+        m->cannot_destroy = m->cannot_destroy || r == -EOPNOTSUPP;
 }
 
-static int on_deferred(sd_event_source *s, void *userdata) {
+/* Judges by what is in force now, which may be newer than what the unit was chosen for. */
+static void manager_end_next(Manager *m, Ending *ending) {
+        const KernelSocket *s = &ending->sockets[ending->next++];
+        const Unit *u = manager_get_unit(m, ending->unit);
+        PolicyPlace place;
+
+        if (!u || !u->attachment || u->policy->stack.mode != POLICY_MODE_ENFORCE)
+                return;
+        place = socket_place(m, u->policy->host, s);
+        if (policy_ends(u->policy, &place, s))
+                manager_end_socket(m, ending, s);
+}
+
+static int on_deferred(sd_event_source *source, void *userdata) {
+        uint64_t end = time_now_usec(CLOCK_MONOTONIC) + SLICE_USEC;
         Manager *m = userdata;
 
-        m->destroy_source = sd_event_source_disable_unref(m->destroy_source);
-        for (size_t i = 0; i < m->n_units; i++)
-                if (m->units[i]->was_tightened) {
-                        m->units[i]->was_tightened = false;
-                        unit_end_conversations(m, m->units[i]);
+        do {
+                if (m->ending && m->ending->next < m->ending->n_sockets) {
+                        manager_end_next(m, m->ending);
+                        continue;
                 }
-        return 0;
+                if (m->ending && m->ending->n_ended > 0)
+                        log_info("%s: ended %u sockets that its policy does not allow any more",
+                                m->ending->unit, m->ending->n_ended);
+                m->ending = ending_free(m->ending);
+                if (manager_next_ending(m) == 0) {
+                        m->destroy_source = sd_event_source_disable_unref(m->destroy_source);
+                        return 0;
+                }
+        } while (time_now_usec(CLOCK_MONOTONIC) < end);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 void manager_end_conversations(Manager *m) {

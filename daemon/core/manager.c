@@ -73,7 +73,7 @@ Manager *manager_free(Manager *m) {
         list_watch_free(m->list_watch);
         list_worker_free(m->list_worker);
         list_table_unref(m->list_base);
-        sd_event_source_disable_unref(m->destroy_source);
+        manager_forget_conversations(m);
         net_destroyer_free(m->destroyer);
         surroundings_done(&m->now);
         net_watch_free(m->net);
