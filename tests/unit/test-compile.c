@@ -578,6 +578,50 @@ static void test_most_rules(void **state) {
         }
 }
 
+/* Ports for all peers, and hosts with a port or some of their own on top: most lines are changes of
+ * another. */
+static void test_changed_lines(void **state) {
+        enum { N = 900, N_ALL = 300, QUESTIONS = 20000 };
+        _cleanup_(crowd_done) Crowd c = {};
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        Random random = { .state = 99 };
+        const struct cgp_view *view;
+        PolicyCompileInput input;
+
+        crowd_init(&c, N);
+        for (size_t i = 0; i < N; i++) {
+                PolicyService *service = &c.services[i];
+
+                service->protocol = i % 7 == 0 ? 17 : 6;
+                service->port_min = service->port_max = 1000 + random_below(&random, 2000);
+                /* A never for all peers would cut the ranges of the others in many. */
+                c.rules[i].verdict = random_below(&random, i < N_ALL ? 2 : 3);
+                if (i < N_ALL)
+                        c.peers[i] = (PolicyPeer){ .type = POLICY_PEER_ANY };
+                else if (i % 3 == 0)
+                        service->port_max += random_below(&random, 4000);
+                if (i >= N_ALL && i % 2 == 0)
+                        memcpy(c.peers[i].address, c.peers[i - 1].address, 16);
+        }
+        input = random_input(&c.stack, NULL);
+        assert_int_equal(policy_compile(&input, NULL, &image), 0);
+        assert_int_equal(image->config.view[CGP_VIEW_OUT].layout, CGP_LAYOUT_LINES);
+        view = &image->config.view[CGP_VIEW_OUT];
+        /* A fifth of what a matrix of these ports and rows would be, at most. */
+        if (image->config.table_size > view->n_rows * N_ALL * sizeof(uint16_t) / 5)
+                fail_msg("%u bytes for %u rows", image->config.table_size, view->n_rows);
+
+        for (size_t i = 0; i < QUESTIONS; i++) {
+                size_t k = random_below(&random, N);
+                uint16_t port =
+                        random_one_in(&random, 2) ? c.services[k].port_min : c.services[k].port_max;
+
+                if (random_one_in(&random, 3))
+                        k = random_below(&random, N);
+                crowd_ask(&c, image, k, port + random_below(&random, 3) - 1);
+        }
+}
+
 /* A port each for all peers, below a host each that takes all of tcp but these: every pair is a
  * cell of its own. The compiler finds out without writing them. */
 static void test_too_many_cells(void **state) {
@@ -826,6 +870,7 @@ int main(void) {
                 cmocka_unit_test(test_config),
                 cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_most_rules),
+                cmocka_unit_test(test_changed_lines),
                 cmocka_unit_test(test_too_many_cells),
                 cmocka_unit_test(test_too_many_paths),
                 cmocka_unit_test(test_table_size_max),
