@@ -555,6 +555,32 @@ static void test_intersection_of_flows(void **state) {
         assert_true(n_refused > 1000);
 }
 
+/* The last rule that names an interface goes, and with it the name from the numbering: until it has
+ * gone the image asks the numbering that knows it. */
+static void test_intersection_forgets_no_name(void **state) {
+        _cleanup_(text_stack_done) TextStack s = {}, t = {};
+        _cleanup_(policy_image_freep) PolicyImage *image = NULL;
+        char *eth0[] = { random_interfaces[0], NULL };
+        PolicyHost with = { .netns = 5 }, without = { .netns = 5 };
+        RandomQuestion q = { .view = CGP_VIEW_OUT, .protocol = 6, .port = 80 };
+
+        assert_int_equal(policy_host_set_interfaces(&with, (char *const *const[]){ eth0 }, 1), 0);
+        assert_int_equal(policy_host_set_interfaces(&without, NULL, 0), 0);
+        text_stack_init(&s, A, A, POLICY_MODE_ENFORCE,
+                (const char *const[]){ "deny out any via eth0", NULL });
+        text_stack_init(
+                &t, A, A, POLICY_MODE_ENFORCE, (const char *const[]){ "deny in tcp/80", NULL });
+        image = intersect(&s.stack, &with, &t.stack, &without);
+
+        assert_int_equal(image->config.interfaces_version, with.interfaces_version);
+        q.place = CGP_PLACE_FIRST + policy_host_interface_id(&with, eth0);
+        assert_int_equal(question_lookup(image, &with, &q).action, CGP_ACTION_DENY);
+        q.place = CGP_PLACE_FIRST;
+        assert_int_equal(question_lookup(image, &with, &q).action, CGP_ACTION_ALLOW);
+        policy_host_done(&with);
+        policy_host_done(&without);
+}
+
 static void test_intersection_of_one(void **state) {
         _cleanup_(text_stack_done) TextStack s = {};
         _cleanup_(policy_image_freep) PolicyImage *plain = NULL, *with_itself = NULL;
@@ -578,6 +604,7 @@ int main(void) {
                 cmocka_unit_test(test_intersection),
                 cmocka_unit_test(test_intersection_of_hosts),
                 cmocka_unit_test(test_intersection_of_flows),
+                cmocka_unit_test(test_intersection_forgets_no_name),
                 cmocka_unit_test(test_intersection_of_one),
         };
 
